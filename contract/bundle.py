@@ -1,0 +1,183 @@
+"""The bundle: a folder `<name>.gasedge/` in which every file is checked before it is used.
+
+Only files that the manifest lists exist for gasedge. Bytes are checked as they are read and handed
+on from memory, so what was checked is what is used. The manifest is written last: a bundle whose
+change broke off is the bundle before the change.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from contract.atomic import new_folder, sha256_of_bytes, write_bytes
+from contract.errors import ConfigError, InputError, IntegrityError
+from contract.manifest import FileEntry, Manifest
+from contract.precision import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BUNDLE_SUFFIX", "MANIFEST", "Bundle", "create_bundle", "graph_name", "is_bundle"]
+
+BUNDLE_SUFFIX = ".gasedge"
+MANIFEST = "manifest.json"
+_HOW_TO_GET = {
+    Precision.FP32: "gasedge export",
+    Precision.FP16: "gasedge export",
+    Precision.INT8: "gasedge calibrate",
+}
+
+
+def graph_name(precision: Precision) -> str:
+    """File of the deploy graph of a precision."""
+    return f"model.{precision}.onnx"
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell whether `path` looks like a bundle folder."""
+    return path.is_dir() and (path / MANIFEST).is_file()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle. Files are checked when they are read; `verify` checks them all."""
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read and validate the manifest of the bundle at `path`.
+
+        Raises:
+            InputError: when `path` is not a bundle.
+            IntegrityError: when the manifest is broken or names a file outside the bundle.
+        """
+        path = Path(path)
+        if not is_bundle(path):
+            raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
+        data = (path / MANIFEST).read_bytes()
+        try:
+            manifest = Manifest.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise IntegrityError(
+                f"{path / MANIFEST}: is broken at {where or 'the top'} ({first['msg']})"
+            ) from error
+        for name in manifest.files:
+            _check_name(path, name)
+        return cls(path, manifest, sha256_of_bytes(data))
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one file, checked against the manifest.
+
+        Raises:
+            IntegrityError: when the file is not listed, missing or differs.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise IntegrityError(f"{self.path}: the manifest lists no file {name}")
+        file = self.path / name
+        try:
+            if file.is_symlink() or file.stat().st_size != entry.size:
+                raise IntegrityError(f"{file}: is not the {entry.size} bytes of the manifest")
+            data = file.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{file}: cannot be read ({error.strerror})") from error
+        found = sha256_of_bytes(data)
+        if found != entry.sha256:
+            raise IntegrityError(
+                f"{file}: SHA-256 is {found[:12]}.., the manifest says {entry.sha256[:12]}..; "
+                "the bundle was changed or damaged: fetch it again"
+            )
+        return data
+
+    def verify(self) -> None:
+        """Check every listed file.
+
+        Raises:
+            IntegrityError: at the first file that differs.
+        """
+        for name in self.manifest.files:
+            self.read(name)
+
+    def graph(self, precision: Precision) -> bytes:
+        """Checked bytes of the deploy graph of a precision.
+
+        Raises:
+            ConfigError: when the bundle holds no such graph.
+        """
+        name = graph_name(precision)
+        if name not in self.manifest.files:
+            raise ConfigError(
+                f"{self.path}: holds no {precision} graph, only {', '.join(self.precisions)}; "
+                f"{_HOW_TO_GET[precision]} adds it"
+            )
+        return self.read(name)
+
+    @property
+    def precisions(self) -> list[Precision]:
+        """Precisions that the bundle holds a graph of."""
+        return [p for p in Precision if graph_name(p) in self.manifest.files]
+
+    def updated(self, files: Mapping[str, bytes], **changes: Any) -> Bundle:
+        """Add or replace files and manifest fields on disk; the manifest goes last.
+
+        Args:
+            files: name inside the bundle -> bytes.
+            **changes: fields of the manifest.
+        """
+        entries = dict(self.manifest.files)
+        for name, data in files.items():
+            _check_name(self.path, name)
+            write_bytes(self.path / name, data)
+            entries[name] = FileEntry(sha256=sha256_of_bytes(data), size=len(data))
+        manifest = Manifest.model_validate(
+            self.manifest.model_dump() | changes | {"files": entries}
+        )
+        write_bytes(self.path / MANIFEST, _manifest_bytes(manifest))
+        return Bundle.open(self.path)
+
+
+def create_bundle(path: Path, files: Mapping[str, bytes], **fields: Any) -> Bundle:
+    """Write a new bundle, whole or not at all.
+
+    Args:
+        path: the folder, `<name>.gasedge`; must not exist.
+        files: name inside the bundle -> bytes.
+        **fields: every field of the manifest but `files`.
+
+    Raises:
+        ConfigError: when the name does not end in `.gasedge`.
+        GasedgeError: when the folder is there already or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != BUNDLE_SUFFIX:
+        raise ConfigError(f"{path}: a bundle's name ends in {BUNDLE_SUFFIX}")
+    entries = {n: FileEntry(sha256=sha256_of_bytes(d), size=len(d)) for n, d in files.items()}
+    manifest = Manifest(files=entries, **fields)
+    with new_folder(path) as partial:
+        for name, data in files.items():
+            _check_name(path, name)
+            file = partial / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        (partial / MANIFEST).write_bytes(_manifest_bytes(manifest))
+    return Bundle.open(path)
+
+
+def _manifest_bytes(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+def _check_name(bundle: Path, name: str) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name or name in ("", MANIFEST):
+        raise IntegrityError(f"{bundle}: the manifest names a forbidden file {name!r}")

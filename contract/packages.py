@@ -1,0 +1,39 @@
+"""Import heavy packages where they are needed, and say how to get the one that is missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+from contract.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["need", "versions_of"]
+
+
+def need(module: str, *, extra: str) -> Any:
+    """Import `module` or say which extra of gasedge brings it.
+
+    Raises:
+        MissingPackageError: when the module, or one that it needs, cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        what = f"{module} cannot be imported here ({error})"
+        how = f"install it with: pip install 'gasedge[{extra}]'"
+        raise MissingPackageError(f"{what}; {how}") from error
+
+
+def versions_of(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of those of `distributions` that are installed, by distribution name."""
+    found: dict[str, str] = {}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

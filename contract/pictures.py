@@ -1,0 +1,168 @@
+"""Read a picture or a mask file the one way that every stage reads it, and fit it into the input.
+
+A file is read whole, decoded once, and refused with one clear line when it is empty, truncated,
+broken or of an unexpected kind. OpenCV is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import InputError
+from contract.label_map import IGNORE, class_indices
+from contract.packages import need
+
+if TYPE_CHECKING:
+    from contract.geometry import InputGeometry
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "bgr_from_any",
+    "fit_mask",
+    "fit_picture",
+    "pictures_in",
+    "read_mask",
+    "read_picture",
+]
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+Picture = NDArray[np.uint8]  # (H, W, 3) BGR
+_MAX_PIXELS = 1 << 26
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every picture file directly in `folder`, sorted by name.
+
+    Raises:
+        InputError: when the folder is not there or holds no picture.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    return found
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture as (H, W, 3) uint8 BGR.
+
+    Grey pictures repeat the channel, transparency is dropped, 16-bit pictures keep their high
+    byte, and an Exif rotation is applied, as a viewer would show the picture.
+
+    Raises:
+        InputError: when the file is missing, empty, truncated, broken or far too large.
+    """
+    cv2 = need("cv2", extra="cpu")
+    return bgr_from_any(_decoded(path, cv2.IMREAD_UNCHANGED, exif=True), where=str(path))
+
+
+def read_mask(path: Path, meaning: dict[int, int]) -> NDArray[np.uint8]:
+    """Read a mask file as (H, W) uint8 class indices by the given meaning of its values.
+
+    Raises:
+        InputError: when the file cannot be read, is not 8-bit with equal channels, or holds a
+            value that `meaning` does not declare.
+    """
+    cv2 = need("cv2", extra="cpu")
+    values = _decoded(path, cv2.IMREAD_UNCHANGED, exif=False)
+    if values.dtype != np.uint8:
+        raise InputError(f"{path}: mask is {values.dtype}, expected 8 bits a pixel")
+    if values.ndim == 3:
+        colours = values[..., :3]
+        if not (colours == colours[..., :1]).all():
+            raise InputError(f"{path}: mask is in colour, expected one grey value a pixel")
+        values = colours[..., 0]
+    return class_indices(np.ascontiguousarray(values), meaning, where=str(path))
+
+
+def bgr_from_any(pixels: NDArray[Any], *, where: str) -> Picture:
+    """Turn 8- or 16-bit grey, BGR or BGRA pixels into (H, W, 3) uint8 BGR.
+
+    Raises:
+        InputError: for any other type or number of channels.
+    """
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{where}: pixels are {pixels.dtype}, expected 8 or 16 bits unsigned")
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    channels = pixels.shape[-1]
+    if pixels.ndim != 3 or channels not in (1, 3, 4):
+        raise InputError(f"{where}: picture of shape {pixels.shape}, expected 1, 3 or 4 channels")
+    if channels == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def fit_picture(picture: Picture, geometry: InputGeometry) -> Picture:
+    """Lay a (h, w, 3) picture into the (H, W, 3) input; padding is black."""
+    cv2 = need("cv2", extra="cpu")
+    height, width = picture.shape[:2]
+    if (width, height) == (geometry.width, geometry.height):
+        return picture
+    place = geometry.of(width, height)
+    shrinking = place.width < width or place.height < height
+    resized = cv2.resize(
+        picture,
+        (place.width, place.height),
+        interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
+    )
+    if (place.width, place.height) == (geometry.width, geometry.height):
+        return np.asarray(resized, np.uint8)
+    padded = np.zeros((geometry.height, geometry.width, 3), np.uint8)
+    padded[place.valid] = resized
+    return padded
+
+
+def fit_mask(mask: NDArray[np.uint8], geometry: InputGeometry) -> NDArray[np.uint8]:
+    """Lay an (h, w) mask of class indices into the (H, W) input; padding is IGNORE."""
+    cv2 = need("cv2", extra="cpu")
+    height, width = mask.shape
+    place = geometry.of(width, height)
+    laid = np.full((geometry.height, geometry.width), IGNORE, np.uint8)
+    laid[place.valid] = cv2.resize(
+        mask, (place.width, place.height), interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    return laid
+
+
+def _decoded(path: Path, flags: int, *, exif: bool) -> NDArray[Any]:
+    cv2 = need("cv2", extra="cpu")
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    if _is_truncated(data):
+        raise InputError(f"{path}: is cut off before its end; copy it again")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise InputError(f"{path}: cannot be decoded ({error.err})") from error
+    if pixels is None:
+        raise InputError(f"{path}: is not a picture that OpenCV can decode")
+    if pixels.shape[0] * pixels.shape[1] > _MAX_PIXELS:
+        raise InputError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} is too large a picture")
+    if exif and data[:2] == b"\xff\xd8":
+        # IMREAD_UNCHANGED ignores the rotation; a second decode applies it. JPEG has no alpha
+        # and 8 bits, so nothing is lost.
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(pixels)
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end marker: OpenCV would fill the rest with grey."""
+    if data[:2] == b"\xff\xd8":
+        return b"\xff\xd9" not in data[-64:]
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data[-64:]
+    return False

@@ -1,0 +1,1 @@
+"""Frames become masks, leaks and tags, on the device, for months."""

@@ -1,0 +1,1 @@
+"""Frames and masks become a network: data sets, augmentation, networks, losses, learning."""
