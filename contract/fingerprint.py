@@ -16,7 +16,7 @@ from contract.precision import Precision
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ENGINE_SUFFIX", "Fingerprint", "fingerprint_path"]
+__all__ = ["ENGINE_SUFFIX", "Fingerprint", "fingerprint_path", "read_fingerprint"]
 
 ENGINE_SUFFIX = ".engine"
 
