@@ -26,6 +26,7 @@ __all__ = [
     "fit_picture",
     "pictures_in",
     "read_mask",
+    "read_mask_values",
     "read_picture",
 ]
 
@@ -70,6 +71,15 @@ def read_mask(path: Path, meaning: dict[int, int]) -> NDArray[np.uint8]:
         InputError: when the file cannot be read, is not 8-bit with equal channels, or holds a
             value that `meaning` does not declare.
     """
+    return class_indices(read_mask_values(path), meaning, where=str(path))
+
+
+def read_mask_values(path: Path) -> NDArray[np.uint8]:
+    """Read a mask file's values as they are, (H, W) uint8.
+
+    Raises:
+        InputError: when the file cannot be read or is not 8-bit with equal channels.
+    """
     cv2 = need("cv2", extra="cpu")
     values = _decoded(path, cv2.IMREAD_UNCHANGED, exif=False)
     if values.dtype != np.uint8:
@@ -79,7 +89,7 @@ def read_mask(path: Path, meaning: dict[int, int]) -> NDArray[np.uint8]:
         if not (colours == colours[..., :1]).all():
             raise InputError(f"{path}: mask is in colour, expected one grey value a pixel")
         values = colours[..., 0]
-    return class_indices(np.ascontiguousarray(values), meaning, where=str(path))
+    return np.ascontiguousarray(values)
 
 
 def bgr_from_any(pixels: NDArray[Any], *, where: str) -> Picture:

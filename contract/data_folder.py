@@ -1,0 +1,228 @@
+"""A folder of pictures and masks: `images/` and `masks/` with the same stems.
+
+What a mask's values mean is decided once for the whole folder: by `labels.toml` where there is
+one, else by the values that occur. Only {0, 255} means background and gas-smoke with machines left
+unlabelled; class indices (0, 1, 2, and 255 for "ignore") stand for themselves.
+
+    # labels.toml
+    [values]
+    0 = "background"
+    128 = "machine"
+    255 = "gas-smoke"
+
+Pictures are taken as a viewer shows them, Exif rotation applied; masks lie over that.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from contract.config import read_toml
+from contract.errors import ConfigError, InputError
+from contract.label_map import BINARY_VALUES, CLASS_VALUES, CLASSES, IGNORE
+from contract.pictures import pictures_in, read_mask, read_mask_values, read_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["LABELS", "DataFolder", "read_stems"]
+
+LABELS = "labels.toml"
+_INDEXES = ("index.csv", "scenes.csv")
+_GROUPS = ("scene_group", "scene", "group")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """An opened folder; iterating gives (stem, picture BGR (h, w, 3), class indices (h, w))."""
+
+    path: Path
+    names: tuple[str, ...]  # stems, sorted
+    meaning: dict[int, int]  # mask value -> class index or IGNORE
+    labelled: frozenset[int]  # classes that the masks tell apart
+    images: Mapping[str, Path]
+    masks: Mapping[str, Path]
+
+    @classmethod
+    def open(cls, path: Path, only: Sequence[str] | None = None) -> DataFolder:
+        """Pair every picture with its mask and decide what mask values mean.
+
+        Args:
+            path: the folder that holds `images/` and `masks/`.
+            only: stems to take; None takes all. The meaning of values is that of all masks.
+
+        Raises:
+            InputError: when the folder is empty, a picture has no mask, two pictures share a
+                stem, a stem of `only` is not there, or a mask cannot be read.
+            ConfigError: when `labels.toml` is wrong.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"{path}: is not a folder")
+        for name in ("images", "masks"):
+            if not (path / name).is_dir():
+                raise InputError(f"{path}: has no folder {name}/; expected images/ and masks/")
+        images = _by_stem(path / "images")
+        masks = _by_stem(path / "masks")
+        if unmasked := sorted(images.keys() - masks.keys()):
+            raise InputError(f"{path}: no mask for {_some(unmasked)}; add masks/<same stem>.png")
+        if orphans := sorted(masks.keys() - images.keys()):
+            _log.warning("%s: no picture for mask %s; left out", path, _some(orphans))
+        names = sorted(images)
+        if only is not None:
+            if absent := sorted(set(only) - images.keys()):
+                raise InputError(f"{path}: holds no picture {_some(absent)}")
+            names = sorted(set(only))
+            if not names:
+                raise InputError(f"{path}: the list selects no picture")
+        meaning = _meaning(path, [masks[name] for name in sorted(images)])
+        labelled = frozenset(meaning.values()) - {IGNORE}
+        return cls(path, tuple(names), meaning, labelled, images, masks)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+        for name in self.names:
+            yield (name, *self.read(name))
+
+    def read(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read one stem: picture (h, w, 3) BGR and class indices (h, w).
+
+        Raises:
+            InputError: when either file cannot be used or their sizes differ.
+        """
+        picture = read_picture(self.images[name])
+        mask = read_mask(self.masks[name], self.meaning)
+        if mask.shape != picture.shape[:2]:
+            height, width = picture.shape[:2]
+            turned = mask.shape == (width, height)
+            raise InputError(
+                f"{self.masks[name]}: is {mask.shape[1]}x{mask.shape[0]}, its picture "
+                f"{self.images[name].name} is {width}x{height}"
+                + (" once turned as its Exif data say; turn the mask too" if turned else "")
+            )
+        return picture, mask
+
+    def groups(self, index: str | None = None, column: str | None = None) -> dict[str, str]:
+        """Group of every stem, so that near-duplicates stay on one side of a split.
+
+        Args:
+            index: CSV file in the folder whose first column is the picture's file or stem; None
+                takes `index.csv` or `scenes.csv` where there is one.
+            column: its column with the group; None takes scene_group, scene or group.
+
+        Returns:
+            Stem -> group; each stem its own group where there is no index.
+
+        Raises:
+            ConfigError: when the named index or column is not there.
+            InputError: when the index leaves a stem out.
+        """
+        found = [index] if index else [name for name in _INDEXES if (self.path / name).is_file()]
+        if not found:
+            return {name: name for name in self.names}
+        file = self.path / found[0]
+        try:
+            with file.open(newline="", encoding="utf-8") as opened:
+                reader = csv.DictReader(opened)
+                columns = list(reader.fieldnames or ())
+                rows = list(reader)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ConfigError(f"{file}: cannot be read as CSV ({error})") from error
+        chosen = column or next((name for name in _GROUPS if name in columns), None)
+        if chosen is None or chosen not in columns:
+            raise ConfigError(
+                f"{file}: has no column {column or ' or '.join(_GROUPS)}; it has {columns}"
+            )
+        known = {_stem(row[columns[0]], self.images): row[chosen] for row in rows}
+        if left_out := [name for name in self.names if not known.get(name)]:
+            raise InputError(f"{file}: gives no {chosen} for {_some(left_out)}")
+        return {name: known[name] for name in self.names}
+
+
+def read_stems(path: Path) -> list[str]:
+    """Read a split list: one stem a line; empty lines and lines after `#` do not count.
+
+    Raises:
+        InputError: when it cannot be read or names nothing.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    stems = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    if not any(stems):
+        raise InputError(f"{path}: names no picture; expected one stem a line")
+    return [stem for stem in stems if stem]
+
+
+def _stem(cell: str, images: Mapping[str, Path]) -> str:
+    """A CSV cell may hold the stem, which may have dots of its own, or the file's name."""
+    return cell if cell in images else Path(cell).stem
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    files = pictures_in(folder)
+    twice = [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]
+    if twice:
+        raise InputError(f"{folder}: more than one file named {_some(sorted(twice))}; keep one")
+    return {file.stem: file for file in files}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _meaning(path: Path, masks: Sequence[Path]) -> dict[int, int]:
+    labels = path / LABELS
+    if labels.is_file():
+        return _declared(labels)
+    binary: Path | None = None  # a mask with 255 and neither 1 nor 2
+    indexed: Path | None = None  # a mask with 1 or 2
+    for mask in tqdm(masks, desc=f"masks of {path.name}", unit="", leave=False, delay=2):
+        values = read_mask_values(mask)
+        if (values + np.uint8(1) <= 1).all():  # 255 wraps round to 0
+            binary = binary or (mask if values.any() else None)
+            continue
+        strange = sorted(set(np.unique(values).tolist()) - CLASS_VALUES.keys())
+        if strange:
+            raise InputError(
+                f"{mask}: mask value {strange[0]} is not declared; expected 0 and 255, or class "
+                f"indices {sorted(CLASS_VALUES)}, or a {labels} that says what values mean"
+            )
+        indexed = indexed or mask
+    if binary and indexed:
+        raise InputError(
+            f"{binary}: holds 0 and 255 while {indexed.name} holds class indices, so 255 may be "
+            f"gas or a pixel to ignore; say which in {labels}"
+        )
+    return dict(CLASS_VALUES if indexed else BINARY_VALUES)
+
+
+def _declared(labels: Path) -> dict[int, int]:
+    table = read_toml(labels)
+    index = {each.name: each.index for each in CLASSES} | {"ignore": IGNORE}
+    values = table.get("values")
+    if table.keys() != {"values"} or not isinstance(values, dict) or not values:
+        raise ConfigError(f'{labels}: expected one table [values] of lines like 255 = "gas-smoke"')
+    meaning: dict[int, int] = {}
+    for value, name in values.items():
+        if not value.isdecimal() or int(value) > 255:
+            raise ConfigError(f"{labels}: {value} is not a mask value from 0 to 255")
+        if name not in index:
+            raise ConfigError(f"{labels}: {name!r} is no class; classes are {', '.join(index)}")
+        meaning[int(value)] = index[name]
+    return meaning
