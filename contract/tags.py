@@ -1,7 +1,9 @@
 """The one tag table: every value that leaves the device, for every protocol, sheet and document.
 
 Units, types, registers and meanings stand here and nowhere else. Modbus addresses are 0-based
-input registers (function 4; function 3 reads the same); the unit id is the camera's number.
+input registers (function 4; function 3 reads the same) and discrete inputs (function 2; function 1
+reads the same); the unit id is the camera's number. Rows marked `derived` are worked out by the
+publisher from the others, so that no two of them can contradict each other.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, IntEnum, IntFlag
 
 __all__ = [
-    "HEARTBEAT_REGISTER",
+    "BLOCK_WORDS",
+    "DISCRETE_INPUTS",
     "MAP_VERSION",
     "MAP_VERSION_REGISTER",
-    "QUALITY_REGISTER",
     "TAGS",
     "CameraSnapshot",
     "HealthCode",
@@ -28,8 +30,8 @@ __all__ = [
 
 MAP_VERSION = 100
 MAP_VERSION_REGISTER = 0
-HEARTBEAT_REGISTER = 1  # +1 for each second in which frames were segmented
-QUALITY_REGISTER = 5
+BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
+DISCRETE_INPUTS = 16
 
 Value = bool | int | float | str | bytes | tuple[int, ...] | None
 
@@ -81,7 +83,10 @@ class HealthCode(IntFlag):
 
 
 class TagType(Enum):
-    """Type of a tag's value; `words` is its length in 16-bit registers, high word first."""
+    """Type of a tag's value; `words` is its length in 16-bit registers, high word first.
+
+    In registers an unknown Float is NaN and any other unknown value has all bits set.
+    """
 
     BOOL = ("Boolean", 1)
     U8 = ("Byte", 1)
@@ -113,6 +118,12 @@ class Tag:
     scaled_register: int | None = None  # the value times `scale` as UInt16, 65535 = more or unknown
     scale: int = 1
     discrete: int | None = None  # discrete input, function 2
+    words: int = -1  # registers taken from `register` on; the type's own length unless given
+    derived: bool = False  # worked out by the publisher, whatever a snapshot says
+
+    def __post_init__(self) -> None:
+        if self.words < 0:
+            object.__setattr__(self, "words", self.type.words)
 
 
 TAGS: tuple[Tag, ...] = (
@@ -124,8 +135,8 @@ TAGS: tuple[Tag, ...] = (
         unknown=LeakState.UNKNOWN.value,
         register=2,
     ),
-    Tag("Leak/Active", TagType.BOOL, "", "State is 2", unknown=False, discrete=0),
-    Tag("Leak/Suspect", TagType.BOOL, "", "State is 1", unknown=False, discrete=6),
+    Tag("Leak/Active", TagType.BOOL, "", "State is 2", unknown=False, discrete=0, derived=True),
+    Tag("Leak/Suspect", TagType.BOOL, "", "State is 1", unknown=False, discrete=6, derived=True),
     Tag(
         "Leak/Score",
         TagType.F32,
@@ -206,6 +217,7 @@ TAGS: tuple[Tag, ...] = (
         "Age of the last segmented frame at publishing",
         unknown=None,
         scaled_register=48,
+        derived=True,
     ),
     Tag(
         "Frame/Fps",
@@ -240,7 +252,16 @@ TAGS: tuple[Tag, ...] = (
         unknown=Ne107.FAILURE.value,
         register=4,
     ),
-    Tag("Health/Fault", TagType.BOOL, "", "NE107 is 1", unknown=True, discrete=2),
+    Tag("Health/Fault", TagType.BOOL, "", "NE107 is 1", unknown=True, discrete=2, derived=True),
+    Tag(
+        "Health/Maintenance",
+        TagType.BOOL,
+        "",
+        "NE107 is 4",
+        unknown=False,
+        discrete=7,
+        derived=True,
+    ),
     Tag(
         "Health/DataGood",
         TagType.BOOL,
@@ -248,6 +269,26 @@ TAGS: tuple[Tag, ...] = (
         "Quality is good: a leak state may be believed",
         unknown=False,
         discrete=4,
+        derived=True,
+    ),
+    Tag(
+        "Health/Quality",
+        TagType.U8,
+        "",
+        "0 good, 1 uncertain, 2 stale, 3 bad",
+        unknown=Quality.BAD.value,
+        register=5,
+        derived=True,
+    ),
+    Tag(
+        "Health/Heartbeat",
+        TagType.U16,
+        "s",
+        "Seconds in which frames were segmented, modulo 65536; bit 0 is discrete input 5",
+        unknown=0,
+        register=1,
+        discrete=5,
+        derived=True,
     ),
     Tag("Health/Code", TagType.U32, "bits", "Why quality is not good", unknown=None, register=6),
     Tag("Camera/Connected", TagType.BOOL, "", "Pictures arrive", unknown=False, discrete=8),
@@ -269,7 +310,13 @@ TAGS: tuple[Tag, ...] = (
     ),
     Tag("Model/Id", TagType.TEXT, "", "Name of the running model", unknown=None),
     Tag(
-        "Model/Sha256", TagType.TEXT, "", "SHA-256 of the running graph", unknown=None, register=70
+        "Model/Sha256",
+        TagType.TEXT,
+        "",
+        "SHA-256 of the running graph, hexadecimal; its first 32 bits in the registers",
+        unknown=None,
+        register=70,
+        words=2,
     ),
     Tag("Model/Backend", TagType.TEXT, "", "Backend, precision and device", unknown=None),
     Tag("Sw/Version", TagType.TEXT, "", "gasedge version", unknown=None),
@@ -288,7 +335,7 @@ def tag(name: str) -> Tag:
 class CameraSnapshot:
     """All values of one camera at one instant; protocols publish it whole or not at all.
 
-    `Frame/AgeMs` is left to the publisher, who knows when it publishes.
+    Derived tags, `Frame/AgeMs` among them, are left to the publisher, who knows when it publishes.
     """
 
     camera: str
