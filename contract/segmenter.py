@@ -9,16 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from contract.errors import EngineError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from contract.geometry import InputGeometry
 
-__all__ = ["Segmentation", "Segmenter"]
+__all__ = ["Segmentation", "Segmenter", "check_frames", "one_line"]
+
+
+def check_frames(frames: NDArray[np.uint8], geometry: InputGeometry) -> None:
+    """Refuse frames that are not (N >= 1, H, W, 3) uint8 of the geometry.
+
+    Raises:
+        EngineError: with the shape and type seen.
+    """
+    size = (geometry.height, geometry.width, 3)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or not len(frames) or frames.shape[1:] != size:
+        raise EngineError(
+            f"frames are {frames.dtype} of shape {frames.shape}, the network takes uint8 "
+            f"(N, {geometry.height}, {geometry.width}, 3): fit them with fit_picture"
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """What a runtime's many-lined exception says, on one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300]
 
 
 @dataclass(frozen=True, slots=True)

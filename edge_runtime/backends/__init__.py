@@ -1,0 +1,1 @@
+"""Every way that the device runs the network: one `contract.segmenter.Segmenter` each."""

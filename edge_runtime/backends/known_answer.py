@@ -1,0 +1,92 @@
+"""The known-answer test: a backend may speak about gas only after it got the golden frames right.
+
+It finds what raises no error: a runtime that computes wrongly on this CPU, an engine that was
+damaged or compiled for other numbers, a driver that returns zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contract.errors import IntegrityError
+from contract.label_map import GAS_SMOKE
+from contract.packages import need
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from contract.bundle import Bundle
+    from contract.precision import Precision
+    from contract.segmenter import Segmenter
+
+__all__ = ["KnownAnswer", "known_answer_test"]
+
+_GAS_AGREEMENT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """How far a backend's masks are from the bundle's golden masks."""
+
+    passed: bool
+    differing: float  # largest share of pixels of one frame, 0..1
+    gas_agreement: float | None  # IoU with the golden gas pixels of all frames, None without any
+    tolerance: float  # the manifest's, 0..1
+    detail: str  # one line for a log or a page
+
+
+def known_answer_test(segmenter: Segmenter, bundle: Bundle, precision: Precision) -> KnownAnswer:
+    """Run the golden frames one by one and hold the masks against the golden masks.
+
+    The worst frame counts: an average would let one blank mask pass among many right ones. Gas is
+    often a small part of a frame, so a backend that loses it all could stay inside the tolerance:
+    its gas pixels must also agree with the golden ones by half.
+
+    Raises:
+        IntegrityError: when the bundle has no golden frames, masks or tolerance for `precision`,
+            or one of the files is not a picture of the network's input size.
+        EngineError: when the backend fails.
+    """
+    golden = bundle.manifest.golden
+    tolerance = bundle.manifest.golden_tolerance.get(precision)
+    if not golden or tolerance is None:
+        raise IntegrityError(
+            f"{bundle.path}: holds no golden frames for {precision}, so a backend cannot be "
+            "trusted with it; export and calibrate it anew"
+        )
+    worst, frame, in_both, in_either = 0.0, golden[0].name, 0, 0
+    for entry in golden:
+        found = segmenter.segment(_pixels(bundle, entry.frame, channels=3)[None]).mask[0]
+        expected = _pixels(bundle, entry.mask(precision), channels=1)
+        differing = float(np.mean(found != expected))
+        gas, golden_gas = found == GAS_SMOKE, expected == GAS_SMOKE
+        in_both += int(np.count_nonzero(gas & golden_gas))
+        in_either += int(np.count_nonzero(gas | golden_gas))
+        if differing > worst:
+            worst, frame = differing, entry.name
+    agreement = in_both / in_either if in_either else None
+    passed = worst <= tolerance and (agreement is None or agreement >= _GAS_AGREEMENT)
+    verdict = "gives" if passed else "does NOT give"
+    gas_said = "no gas in them" if agreement is None else f"gas agrees to {agreement:.1%}"
+    return KnownAnswer(
+        passed,
+        worst,
+        agreement,
+        tolerance,
+        f"{segmenter.name} {verdict} the golden masks: {worst:.3%} of pixels differ on {frame}, "
+        f"{tolerance:.3%} may; {gas_said} ({len(golden)} frames)",
+    )
+
+
+def _pixels(bundle: Bundle, name: str, *, channels: int) -> NDArray[np.uint8]:
+    cv2 = need("cv2", extra="cpu")
+    pixels = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+    geometry = bundle.manifest.input
+    shape = (geometry.height, geometry.width) + ((3,) if channels == 3 else ())
+    if pixels is None or pixels.dtype != np.uint8 or pixels.shape != shape:
+        seen = "no picture" if pixels is None else f"{pixels.dtype} {pixels.shape}"
+        raise IntegrityError(f"{bundle.path / name}: is {seen}, expected uint8 {shape}")
+    return np.asarray(pixels)

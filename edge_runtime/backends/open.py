@@ -1,0 +1,89 @@
+"""Open a bundle's network on what this machine has; the choice is logged, never made in silence."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING
+
+from contract.bundle import graph_name
+from contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contract.bundle import Bundle
+    from contract.precision import Precision
+    from contract.segmenter import Segmenter
+
+__all__ = ["BACKENDS", "open_backend"]
+
+BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt")
+
+_log = logging.getLogger(__name__)
+
+
+def open_backend(
+    bundle: Bundle,
+    precision: Precision,
+    *,
+    backend: str = "auto",
+    engine: Path | None = None,
+    threads: int | None = None,
+) -> Segmenter:
+    """Open the network of `bundle` at `precision`.
+
+    Args:
+        bundle: the opened bundle.
+        precision: what was asked for; another one is never taken in its place.
+        backend: one of `BACKENDS`. "auto" is TensorRT where an engine is given, else OpenVINO, else
+            ONNX Runtime.
+        engine: the TensorRT engine that was built on this machine from the bundle's graph.
+        threads: CPU threads, None for all.
+
+    Raises:
+        ConfigError: when the backend is not known, or TensorRT is asked for without an engine.
+        MissingPackageError: when the backend's package is not installed.
+        EngineError: when the backend cannot load the graph or engine.
+        IntegrityError: when the graph or engine is not what the manifest or fingerprint says.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"backend {backend!r} is not known; take one of {', '.join(BACKENDS)}")
+    chosen = _automatic(engine) if backend == "auto" else backend
+    if engine is not None and chosen != "tensorrt":
+        raise ConfigError(f"{engine}: an engine runs on backend tensorrt, not on {chosen}")
+    segmenter = _opened(bundle, precision, chosen, engine, threads)
+    why = " (chosen by auto)" if backend == "auto" else ""
+    _log.info("%s runs on %s%s", bundle.manifest.model_id, segmenter.name, why)
+    return segmenter
+
+
+def _automatic(engine: Path | None) -> str:
+    if engine is not None:
+        return "tensorrt"
+    return "openvino" if importlib.util.find_spec("openvino") else "onnxruntime"
+
+
+def _opened(
+    bundle: Bundle, precision: Precision, backend: str, engine: Path | None, threads: int | None
+) -> Segmenter:
+    geometry = bundle.manifest.input
+    if backend == "tensorrt":
+        if engine is None:
+            raise ConfigError(
+                "backend tensorrt needs an engine built on this machine: "
+                f"gasedge build-engine {bundle.path} --{precision}"
+            )
+        from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
+
+        bundle.graph(precision)  # refuses a precision that the bundle does not hold
+        graph_sha256 = bundle.manifest.files[graph_name(precision)].sha256
+        return TensorRTSegmenter(engine, geometry=geometry, graph_sha256=graph_sha256)
+    graph = bundle.graph(precision)
+    if backend == "openvino":
+        from edge_runtime.backends.openvino_cpu import OpenVINOSegmenter
+
+        return OpenVINOSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+    from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
+
+    return OnnxRuntimeSegmenter(graph, geometry=geometry, precision=precision, threads=threads)

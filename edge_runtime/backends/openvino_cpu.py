@@ -1,0 +1,124 @@
+"""The network on a CPU through OpenVINO: what runs wherever there is no NVIDIA GPU.
+
+The inference precision is always asked for by name (left alone, OpenVINO picks bf16 on the CPUs
+that have it), and quantised activations are rewritten before compilation: see
+`edge_runtime.backends.openvino_int8`.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from contract.errors import EngineError
+from contract.packages import need
+from contract.precision import Precision
+from contract.segmenter import Segmentation, check_frames, one_line
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from contract.geometry import InputGeometry
+
+__all__ = ["OpenVINOSegmenter"]
+
+
+class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
+    """Runs a deploy graph on the CPU, compiled once for each batch size it meets.
+
+    Args:
+        graph: bytes of the ONNX deploy graph, already checked against the manifest.
+        geometry: the network's input.
+        precision: what the graph was made for; the rest of an INT8 or FP16 graph runs in f32.
+        threads: CPU threads, None for all that the process may use.
+
+    Raises:
+        MissingPackageError: when OpenVINO is not installed.
+        EngineError: when it cannot read or compile the graph.
+    """
+
+    def __init__(
+        self,
+        graph: bytes,
+        *,
+        geometry: InputGeometry,
+        precision: Precision,
+        threads: int | None = None,
+    ) -> None:
+        openvino = need("openvino", extra="cpu")
+        self._geometry = geometry
+        self._core = openvino.Core()
+        self._options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if threads is not None:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._model = self._core.read_model(io.BytesIO(graph))
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO cannot read the {precision} graph: {one_line(error)}"
+            ) from error
+        if precision is Precision.INT8:
+            from edge_runtime.backends.openvino_int8 import rewrite_activations
+
+            rewrite_activations(self._model)
+        cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        version = openvino.__version__.split("-")[0]
+        self._name = f"OpenVINO {version} {precision} on {cpu}"
+        self._compiled: dict[int, Any] = {}
+        self._compile(1)
+
+    @property
+    def name(self) -> str:
+        """Runtime, version, precision and CPU."""
+        return self._name
+
+    @property
+    def geometry(self) -> InputGeometry:
+        """The input that `segment` expects."""
+        return self._geometry
+
+    def segment(self, frames: NDArray[np.uint8]) -> Segmentation:
+        """Segment (N, H, W, 3) uint8 BGR frames; a new N compiles the graph once more.
+
+        Raises:
+            EngineError: when the frames do not fit or OpenVINO fails.
+        """
+        check_frames(frames, self._geometry)
+        request = self._compiled.get(len(frames)) or self._compile(len(frames))
+        try:
+            found = request.infer({0: frames}, share_inputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
+        return Segmentation(mask=found["mask"].copy(), score=found["score"].copy())
+
+    def close(self) -> None:
+        """Free the compiled graphs; a second call does nothing."""
+        self._compiled.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _compile(self, batch: int) -> Any:
+        size = self._geometry
+        try:
+            self._model.reshape([batch, size.height, size.width, 3])
+            compiled = self._core.compile_model(self._model, "CPU", self._options)
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO cannot compile the graph for {batch} frames of "
+                f"{size.width}x{size.height}: {one_line(error)}"
+            ) from error
+        self._compiled[batch] = compiled.create_infer_request()
+        return self._compiled[batch]
