@@ -1,0 +1,1 @@
+"""Where frames come from: cameras, files, folders and simulated scenes, each in an own process."""

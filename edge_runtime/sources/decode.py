@@ -1,0 +1,113 @@
+"""The decoder process: reads one source and writes its pictures down a pipe.
+
+It stands apart because a camera's driver, a network stream or a broken file can hang a reader for
+good; a process can be killed from outside. The source comes on standard input, never on the command
+line, where every user of the machine could read its password.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from contract.errors import GasedgeError
+from edge_runtime.child_process import die_with_parent
+from edge_runtime.sources.uri import SourceUri
+from edge_runtime.sources.wire import Header, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["main", "pictures_of"]
+
+
+def pictures_of(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of any source: paced unless `every` is asked, again and again with `loop`.
+
+    Raises:
+        InputError: when the source cannot be opened or breaks off.
+    """
+    while True:
+        yield from _once(uri)
+        if not uri.options.get("loop"):
+            return
+
+
+def _once(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
+    if uri.scheme == "csi":
+        from edge_runtime.sources.csi import csi_pictures
+
+        return csi_pictures(uri)
+    if uri.scheme in ("file", "rtsp", "rtsps", "v4l2"):
+        from edge_runtime.sources import video
+
+        if uri.scheme != "file":
+            return video.camera_pictures(uri)
+        pictures, fps = video.file_pictures(uri), video.file_rate(uri)
+    else:
+        from edge_runtime.sources import replay
+
+        fps = uri.fps or replay.DEFAULT_FPS
+        is_folder = uri.scheme == "folder"
+        pictures = replay.folder_pictures(uri) if is_folder else replay.simulated_pictures(uri)
+    if uri.every:
+        return pictures
+    from edge_runtime.sources.replay import paced
+
+    return paced(pictures, fps)
+
+
+def main(arguments: list[str]) -> int:
+    """Decode the source that stands on standard input as JSON, until it ends or nobody reads."""
+    die_with_parent(int(arguments[0]))
+    # libraries that print must not print into the frames
+    pipe = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    given = json.loads(sys.stdin.buffer.read())
+    uri = SourceUri(given["scheme"], given["target"], given["options"])
+    try:
+        _say(pipe, *_decoded(uri, pipe))
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _decoded(uri: SourceUri, pipe: int) -> tuple[Kind, str]:
+    """Write every picture; then how it ended: a replay that breaks off has ended, too."""
+    given = 0
+    try:
+        for picture in pictures_of(uri):
+            height, width = picture.shape[:2]
+            now = time.time_ns(), time.monotonic_ns()
+            _write(pipe, Header(Kind.FRAME, width, height, *now, picture.nbytes).pack())
+            _write(pipe, picture.reshape(-1).data)
+            given += 1
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any fault of any library must reach the reader
+        # the text of a foreign error may hold the URI with its password
+        text = (
+            str(error)
+            if isinstance(error, GasedgeError)
+            else f"{uri}: cannot be decoded ({type(error).__name__})"
+        )
+        return (Kind.ENDED if given and uri.is_test else Kind.FAILED), text
+    return Kind.ENDED, f"{uri}: came to its end"
+
+
+def _say(pipe: int, kind: Kind, text: str) -> None:
+    data = text.encode()[:4096]
+    _write(pipe, Header(kind, 0, 0, time.time_ns(), time.monotonic_ns(), len(data)).pack())
+    _write(pipe, data)
+
+
+def _write(pipe: int, data: bytes | memoryview) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(pipe, left) :]

@@ -1,0 +1,153 @@
+"""One camera's reader: a thread that keeps a decoder process alive and its newest frame at hand."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from contract.errors import InputError
+from edge_runtime.frames import Frame
+from edge_runtime.reconnect import back_off_s
+from edge_runtime.sources.decoder import Decoder, SourceEndedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from edge_runtime.latest import LatestFrame
+    from edge_runtime.sources.uri import SourceUri
+
+__all__ = ["CameraReader", "Phase", "ReaderStatus"]
+
+_log = logging.getLogger(__name__)
+
+
+class Phase(Enum):
+    """Where a reader stands."""
+
+    CONNECTING = "connecting"
+    READING = "reading"
+    WAITING = "waiting to reconnect"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderStatus:
+    """What a reader last did; replaced as a whole, so any thread may look."""
+
+    phase: Phase = Phase.CONNECTING
+    detail: str = ""
+    captured: int = 0  # frames since start
+    failures: int = 0  # in a row, without a frame between
+    decoder_pid: int = 0
+
+
+class CameraReader:
+    """Reads `uri` into `slot` until closed; a source that fails is tried again for ever.
+
+    Args:
+        camera: name of the camera.
+        uri: its source.
+        slot: where the newest frame goes.
+        connect_timeout_s: how long a decoder may take to give its first picture.
+        frame_timeout_s: how long a picture may take after that before the decoder is killed.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        uri: SourceUri,
+        slot: LatestFrame,
+        *,
+        connect_timeout_s: float = 10.0,
+        frame_timeout_s: float = 2.0,
+    ) -> None:
+        self._camera = camera
+        self._uri = uri
+        self._slot = slot
+        self._connect_timeout_s = connect_timeout_s
+        self._frame_timeout_s = max(frame_timeout_s, 3 / uri.fps if uri.fps else 0.0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"gasedge-reader-{camera}", daemon=True
+        )
+        self.status = ReaderStatus()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading and end the decoder; a second call does nothing."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._became(Phase.CONNECTING)
+            try:
+                with Decoder(self._uri, self._stop.is_set) as decoder:
+                    self.status = replace(self.status, decoder_pid=decoder.pid)
+                    self._read(decoder)
+            except SourceEndedError as ended:
+                _log.warning("camera %s: %s", self._camera, ended)
+                self._became(Phase.ENDED, str(ended))
+                return
+            except (InputError, OSError) as error:
+                self._wait(str(error))
+
+    def _read(self, decoder: Decoder) -> None:
+        timeout_s = self._connect_timeout_s
+        while not self._stop.is_set():
+            read = decoder.read(timeout_s)
+            if read is None:
+                return
+            header, picture = read
+            if timeout_s != self._frame_timeout_s:
+                timeout_s = self._frame_timeout_s
+                _log.info(
+                    "camera %s: %s gives %dx%d",
+                    self._camera,
+                    self._uri,
+                    header.width,
+                    header.height,
+                )
+            while self._uri.every and not self._slot.wait_until_taken(0.1):
+                if self._stop.is_set():
+                    return
+            captured = self.status.captured + 1
+            self._slot.put(
+                Frame(self._camera, captured, header.captured_ns, header.monotonic_ns, picture)
+            )
+            self.status = replace(
+                self.status, phase=Phase.READING, detail="", captured=captured, failures=0
+            )
+
+    def _wait(self, detail: str) -> None:
+        failures = self.status.failures + 1
+        delay_s = back_off_s(failures, random.random())
+        _log.warning("camera %s: %s; next attempt in %.1f s", self._camera, detail, delay_s)
+        self.status = replace(self.status, failures=failures)
+        self._became(Phase.WAITING, detail)
+        self._stop.wait(delay_s)
+
+    def _became(self, phase: Phase, detail: str = "") -> None:
+        self.status = replace(self.status, phase=phase, detail=detail, decoder_pid=0)
