@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contract.errors import InputError
 from contract.label_map import IGNORE, class_indices
 from contract.packages import need
+from contract.picture_header import BrokenPictureError, size_of_whole_picture
 
 if TYPE_CHECKING:
     from contract.geometry import InputGeometry
@@ -61,7 +62,8 @@ def read_picture(path: Path) -> Picture:
         InputError: when the file is missing, empty, truncated, broken or far too large.
     """
     cv2 = need("cv2", extra="cpu")
-    return bgr_from_any(_decoded(path, cv2.IMREAD_UNCHANGED, exif=True), where=str(path))
+    # IMREAD_UNCHANGED would ignore the rotation
+    return bgr_from_any(_decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), where=str(path))
 
 
 def read_mask(path: Path, meaning: dict[int, int]) -> NDArray[np.uint8]:
@@ -81,7 +83,7 @@ def read_mask_values(path: Path) -> NDArray[np.uint8]:
         InputError: when the file cannot be read or is not 8-bit with equal channels.
     """
     cv2 = need("cv2", extra="cpu")
-    values = _decoded(path, cv2.IMREAD_UNCHANGED, exif=False)
+    values = _decoded(path, cv2.IMREAD_UNCHANGED)
     if values.dtype != np.uint8:
         raise InputError(f"{path}: mask is {values.dtype}, expected 8 bits a pixel")
     if values.ndim == 3:
@@ -144,35 +146,24 @@ def fit_mask(mask: NDArray[np.uint8], geometry: InputGeometry) -> NDArray[np.uin
     return laid
 
 
-def _decoded(path: Path, flags: int, *, exif: bool) -> NDArray[Any]:
+def _decoded(path: Path, flags: int) -> NDArray[Any]:
     cv2 = need("cv2", extra="cpu")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if not data:
-        raise InputError(f"{path}: is empty (0 bytes)")
-    if _is_truncated(data):
-        raise InputError(f"{path}: is cut off before its end; copy it again")
+    try:
+        width, height = size_of_whole_picture(data)
+    except BrokenPictureError as fault:
+        raise InputError(f"{path}: {fault}") from fault
+    if not 0 < width * height <= _MAX_PIXELS:
+        raise InputError(
+            f"{path}: announces {width}x{height} pixels; at most {_MAX_PIXELS} are decoded"
+        )
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise InputError(f"{path}: cannot be decoded ({error.err})") from error
     if pixels is None:
-        raise InputError(f"{path}: is not a picture that OpenCV can decode")
-    if pixels.shape[0] * pixels.shape[1] > _MAX_PIXELS:
-        raise InputError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} is too large a picture")
-    if exif and data[:2] == b"\xff\xd8":
-        # IMREAD_UNCHANGED ignores the rotation; a second decode applies it. JPEG has no alpha
-        # and 8 bits, so nothing is lost.
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        raise InputError(f"{path}: is broken: OpenCV cannot decode it")
     return np.asarray(pixels)
-
-
-def _is_truncated(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end marker: OpenCV would fill the rest with grey."""
-    if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" not in data[-64:]
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data[-64:]
-    return False
