@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -37,3 +38,23 @@ def no_thread_is_left_behind():
             return
         time.sleep(0.02)
     pytest.fail(f"threads left behind: {[t.name for t in left]}")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_original(pytestconfig: pytest.Config) -> Path:
+    """The one tiny bundle: read it, never change it.
+
+    Exporting takes seconds, so it is kept in pytest's cache under a hash of all that makes it.
+    """
+    pytest.importorskip("torch", reason="the tiny bundle is exported from torch")
+    from tests.bundles import kept_tiny_bundle
+
+    return kept_tiny_bundle(Path(pytestconfig.cache.mkdir("tiny-bundle")))
+
+
+@pytest.fixture
+def tiny_bundle(tiny_bundle_original: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle (FP32 and FP16 graphs, 64x64) that the test may change."""
+    copy = tmp_path / "tiny.gasedge"
+    shutil.copytree(tiny_bundle_original, copy)
+    return copy
