@@ -25,7 +25,20 @@ __all__ = [
     "write_text",
 ]
 
-_PARTIAL = ".partial-"
+_PARTIAL = ".partial-"  # begins with a dot: no stage takes a hidden file for one of its own
+_NOT_WRITABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 
 
 @contextlib.contextmanager
@@ -37,7 +50,7 @@ def _plain_disk_errors(path: Path) -> Iterator[None]:
             raise GasedgeError(
                 f"{path}: no space left on this disk; nothing was kept, free some and run again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _NOT_WRITABLE:
             raise GasedgeError(f"{path}: cannot be written ({error.strerror})") from error
         raise
 

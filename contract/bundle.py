@@ -1,12 +1,13 @@
 """The bundle: a folder `<name>.gasedge/` in which every file is checked before it is used.
 
 Only files that the manifest lists exist for gasedge. Bytes are checked as they are read and handed
-on from memory, so what was checked is what is used. The manifest is written last: a bundle whose
-change broke off is the bundle before the change.
+on from memory, so what was checked is what is used. A change that breaks off leaves the bundle as
+it was, or without the files that were being replaced: never with a file that does not fit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from contract.atomic import new_folder, sha256_of_bytes, write_bytes
+from contract.atomic import new_file, new_folder, sha256_of_bytes, write_bytes
 from contract.errors import ConfigError, InputError, IntegrityError
 from contract.manifest import FileEntry, Manifest
 from contract.precision import Precision
@@ -62,7 +63,10 @@ class Bundle:
         path = Path(path)
         if not is_bundle(path):
             raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
-        data = (path / MANIFEST).read_bytes()
+        try:
+            data = (path / MANIFEST).read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{path / MANIFEST}: cannot be read ({error.strerror})") from error
         try:
             manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
@@ -128,21 +132,29 @@ class Bundle:
         return [p for p in Precision if graph_name(p) in self.manifest.files]
 
     def updated(self, files: Mapping[str, bytes], **changes: Any) -> Bundle:
-        """Add or replace files and manifest fields on disk; the manifest goes last.
+        """Add or replace files and manifest fields on disk.
+
+        Every new file is on the disk before the first one takes its place, and the manifest goes
+        last. Meanwhile a manifest without the files that are replaced stands for both sides.
 
         Args:
             files: name inside the bundle -> bytes.
             **changes: fields of the manifest.
         """
-        entries = dict(self.manifest.files)
-        for name, data in files.items():
+        for name in files:
             _check_name(self.path, name)
-            write_bytes(self.path / name, data)
-            entries[name] = FileEntry(sha256=sha256_of_bytes(data), size=len(data))
-        manifest = Manifest.model_validate(
-            self.manifest.model_dump() | changes | {"files": entries}
+        kept = {name: e for name, e in self.manifest.files.items() if name not in files}
+        before = self.manifest.model_dump()
+        between = Manifest.model_validate(before | {"files": kept})
+        after = Manifest.model_validate(
+            before | changes | {"files": kept | {n: _entry(d) for n, d in files.items()}}
         )
-        write_bytes(self.path / MANIFEST, _manifest_bytes(manifest))
+        with contextlib.ExitStack() as places:
+            for name, data in files.items():
+                places.enter_context(new_file(self.path / name)).write_bytes(data)
+            if kept != self.manifest.files:
+                write_bytes(self.path / MANIFEST, _manifest_bytes(between))
+        write_bytes(self.path / MANIFEST, _manifest_bytes(after))
         return Bundle.open(self.path)
 
 
@@ -161,8 +173,7 @@ def create_bundle(path: Path, files: Mapping[str, bytes], **fields: Any) -> Bund
     path = Path(path)
     if path.suffix != BUNDLE_SUFFIX:
         raise ConfigError(f"{path}: a bundle's name ends in {BUNDLE_SUFFIX}")
-    entries = {n: FileEntry(sha256=sha256_of_bytes(d), size=len(d)) for n, d in files.items()}
-    manifest = Manifest(files=entries, **fields)
+    manifest = Manifest(files={name: _entry(data) for name, data in files.items()}, **fields)
     with new_folder(path) as partial:
         for name, data in files.items():
             _check_name(path, name)
@@ -173,11 +184,16 @@ def create_bundle(path: Path, files: Mapping[str, bytes], **fields: Any) -> Bund
     return Bundle.open(path)
 
 
+def _entry(data: bytes) -> FileEntry:
+    return FileEntry(sha256=sha256_of_bytes(data), size=len(data))
+
+
 def _manifest_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _check_name(bundle: Path, name: str) -> None:
     parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in name or name in ("", MANIFEST):
+    plain = str(parts) == name and not parts.is_absolute() and ".." not in parts.parts
+    if not plain or name in (".", MANIFEST) or not name.isprintable() or "\\" in name:
         raise IntegrityError(f"{bundle}: the manifest names a forbidden file {name!r}")

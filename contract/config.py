@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Section", "load_config", "read_toml"]
 
 _ENVIRONMENT = "GASEDGE__"
-_HEADER = re.compile(r"^\s*\[(\[)?\s*([^\[\]]+?)\s*\]?\]")
+_HEADER = re.compile(r"^\s*\[(\[)?\s*([^\[\]]+?)\s*\]?\]\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_.\"'-]+)\s*=")
+
+# user and password in a URI, as in rtsp://user:password@host: never into a message or a log
+_PASSWORD = re.compile(r"//\S*@")
 
 Path_ = tuple[str | int, ...]
 
@@ -75,25 +78,33 @@ def load_config(
         ConfigError: one line per fault, each with the line in the file and what to do.
     """
     values = read_toml(path)
+    origins: dict[Path_, str] = {}  # of values that do not come from the file
     for name, text in sorted(environment.items()):
         if name.startswith(_ENVIRONMENT):
-            _put(values, name[len(_ENVIRONMENT) :].lower().split("__"), _toml_value(text))
+            keys = name[len(_ENVIRONMENT) :].lower().split("__")
+            _put(values, keys, _toml_value(text), origin=name)
+            origins[tuple(keys)] = f"environment variable {name}"
     for key, value in (overrides or {}).items():
         if value is not None:
-            _put(values, key.split("."), value)
+            _put(values, key.split("."), value, origin=key)
+            origins[tuple(key.split("."))] = f"command line, {key}"
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = _lines_of_keys(path.read_text(encoding="utf-8"))
-        faults = [_fault(path, model, lines, dict(fault)) for fault in error.errors()]
+        numbers = _lines_of_keys(path.read_text(encoding="utf-8"))
+        places = {place: f"{path}:{number}" for place, number in numbers.items()} | origins
+        faults = [
+            _fault(path, model, places, _place_in(values, fault["loc"]), dict(fault))
+            for fault in error.errors()
+        ]
         raise ConfigError("\n".join(faults)) from error
 
 
-def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+def _put(values: dict[str, Any], keys: list[str], value: Any, *, origin: str) -> None:
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{'.'.join(keys)}: {key} is a list; set it in the file")
+            raise ConfigError(f"{origin}: {key} is not a table; set it in the file")
     values[keys[-1]] = value
 
 
@@ -128,23 +139,39 @@ def _lines_of_keys(text: str) -> dict[Path_, int]:
 
 
 def _fault(
-    path: Path, model: type[BaseModel], lines: Mapping[Path_, int], fault: dict[str, Any]
+    path: Path,
+    model: type[BaseModel],
+    places: Mapping[Path_, str],
+    place: Path_,
+    fault: dict[str, Any],
 ) -> str:
-    place: Path_ = tuple(fault["loc"])
     known = place
-    while known and known not in lines:
+    while known and known not in places:
         known = known[:-1]
-    where = f"{path}:{lines[known]}" if known else str(path)
+    where = places[known] if known else str(path)
     name = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(place[-1]), _keys_at(model, place[:-1]), n=1)
+        near = difflib.get_close_matches(str(place[-1]), _keys_at(model, fault["loc"][:-1]), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{where}: unknown key {name}{hint}"
     if fault["type"] == "missing":
         return f"{where}: {name} is missing"
     message = str(fault["msg"]).removeprefix("Value error, ")
     seen = "" if isinstance(fault["input"], dict | list) else f", not {fault['input']!r}"
+    seen = _PASSWORD.sub("//***@", seen)
     return f"{where}: {name or 'the file'}: {message}{seen}"
+
+
+def _place_in(values: Any, loc: Path_) -> Path_:
+    """Where in the file a fault is: pydantic puts the tag of a union between the real keys."""
+    place: Path_ = ()
+    for part in loc[:-1]:
+        inside = values.get(part) if isinstance(values, dict) else None
+        if isinstance(values, list | tuple) and isinstance(part, int):
+            inside = values[part]
+        if inside is not None:
+            values, place = inside, (*place, part)
+    return (*place, *loc[-1:])
 
 
 def _keys_at(model: type[BaseModel], place: Path_) -> list[str]:

@@ -74,4 +74,5 @@ def read_fingerprint(engine: Path) -> Fingerprint:
             "without: run gasedge build-engine on this machine"
         ) from error
     except (OSError, ValidationError) as error:
-        raise IntegrityError(f"{path}: is not a fingerprint ({error}); build anew") from error
+        says = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        raise IntegrityError(f"{path}: is not a fingerprint ({says}); build anew") from error

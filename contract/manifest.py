@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.geometry import InputGeometry
@@ -65,7 +67,9 @@ class Manifest(BaseModel):
     training: dict[str, str | int | float | bool | None]  # what, how long, on what
     scores: tuple[MeasuredScores, ...] = ()
     golden: tuple[GoldenEntry, ...] = ()
-    golden_tolerance: dict[Precision, float] = {}  # largest share of pixels that may differ
+    golden_tolerance: dict[
+        Precision, Annotated[float, Field(ge=0, le=1)]
+    ] = {}  # largest share of pixels that may differ
     tools: dict[str, str]  # distribution -> version
     rollback_counter: int = Field(default=0, ge=0)
     files: dict[str, FileEntry]

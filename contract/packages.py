@@ -22,8 +22,8 @@ def need(module: str, *, extra: str) -> Any:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        what = f"{module} cannot be imported here ({error})"
+    except (ImportError, OSError) as error:  # OSError: a shared library is not here
+        what = f"{module} cannot be imported here ({' '.join(str(error).split())})"
         how = f"install it with: pip install 'gasedge[{extra}]'"
         raise MissingPackageError(f"{what}; {how}") from error
 

@@ -38,7 +38,7 @@ _MAX_PIXELS = 1 << 26
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Every picture file directly in `folder`, sorted by name.
+    """Every picture file directly in `folder`, sorted by name; hidden ones are left out.
 
     Raises:
         InputError: when the folder is not there or holds no picture.
@@ -46,7 +46,12 @@ def pictures_in(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        # a write that was killed leaves a hidden file behind
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    )
     if not found:
         raise InputError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
     return found

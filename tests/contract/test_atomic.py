@@ -1,0 +1,155 @@
+"""Files are whole or not there, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.atomic import new_file, new_folder, sha256_of_bytes, sha256_of_file, write_text
+from contract.errors import GasedgeError
+from contract.pictures import pictures_in
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB, mounted for one test."""
+    mount = shutil.which("mount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"cannot mount a small file system here: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_leaves_the_old_file_and_says_so_in_one_line(tiny_disk):
+    target = tiny_disk / "model.onnx"
+    target.write_text("the old one")
+    with pytest.raises(GasedgeError, match=r"model\.onnx: no space left on this disk") as error:
+        write_text(target, "x" * (1 << 20))
+    assert "\n" not in str(error.value)
+    assert [p.name for p in tiny_disk.iterdir()] == ["model.onnx"]
+    assert target.read_text() == "the old one"
+
+
+def test_full_disk_leaves_no_half_folder(tiny_disk):
+    with (
+        pytest.raises(GasedgeError, match="no space left"),
+        new_folder(tiny_disk / "set") as partial,
+    ):
+        (partial / "first").write_text("fits")
+        (partial / "second").write_text("x" * (1 << 20))
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_file_larger_than_allowed_is_refused_in_one_line(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(GasedgeError, match="cannot be written"):
+            write_text(tmp_path / "a", "x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_whatever_breaks_the_write_nothing_is_left(error, tmp_path):
+    with pytest.raises(error), new_file(tmp_path / "a.png") as partial:
+        partial.write_text("half")
+        raise error
+    with pytest.raises(error), new_folder(tmp_path / "b") as partial:
+        (partial / "a").write_text("half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+_INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from contract.atomic import new_folder
+with new_folder(Path(sys.argv[1])) as partial:
+    (partial / "a.png").write_bytes(b"half")
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+    signal.pause()
+"""
+
+
+def test_ctrl_c_in_a_real_process_leaves_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, str(tmp_path / "set"), "SIGINT"], capture_output=True
+    )
+    assert done.returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_leaves_behind_is_taken_for_nothing(tmp_path):
+    target = tmp_path / "images"
+    subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, str(target), "SIGKILL"], capture_output=True
+    )
+    assert not target.exists()
+    with new_folder(target) as partial:  # and the next try is not hindered
+        (partial / "whole.png").write_bytes(b"")
+        (partial / ".partial-killed.png").write_bytes(b"half")
+    assert [p.name for p in pictures_in(target)] == ["whole.png"]
+
+
+def test_new_file_replaces_the_old_one_and_obeys_the_umask(tmp_path):
+    target = tmp_path / "deep" / "a.toml"
+    old = os.umask(0o027)
+    try:
+        write_text(target, "one")
+        write_text(target, "two")
+    finally:
+        os.umask(old)
+    assert target.read_text() == "two"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert len(list(target.parent.iterdir())) == 1
+
+
+def test_new_folder_takes_an_empty_folder_and_no_other(tmp_path):
+    target = tmp_path / "set"
+    target.mkdir()
+    with new_folder(target) as partial:
+        (partial / "a").write_text("1")
+    with pytest.raises(GasedgeError, match="is already there"), new_folder(target):
+        pytest.fail("was entered")
+    assert [p.name for p in target.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EIO])
+def test_every_refusal_of_the_disk_is_one_line_with_the_path(code, tmp_path):
+    with pytest.raises(GasedgeError) as error, new_file(tmp_path / "a"):
+        raise OSError(code, os.strerror(code))
+    assert str(error.value) == f"{tmp_path / 'a'}: cannot be written ({os.strerror(code)})"
+
+
+def test_path_that_can_be_no_file_is_refused_in_one_line(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "folder", tmp_path / "file" / "below", tmp_path / ("n" * 300)):
+        with pytest.raises(GasedgeError, match="cannot be written"):
+            write_text(path, "x")
+
+
+def test_hash_is_that_of_the_bytes(tmp_path):
+    data = os.urandom(3_000_000)
+    Path(tmp_path / "a").write_bytes(data)
+    assert sha256_of_file(tmp_path / "a") == sha256_of_bytes(data)
+    assert sha256_of_bytes(b"abc").startswith("ba7816bf8f01cfea")  # FIPS 180-4's example
