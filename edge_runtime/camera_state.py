@@ -1,0 +1,222 @@
+"""Everything that is known about one camera, and the snapshot of it that the plant may see.
+
+The worker feeds it, the status thread asks it, so it holds a lock; it reads no clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
+from edge_runtime.leaks import UNDECIDED, LeakTracker
+from edge_runtime.sources.reader import Phase, ReaderStatus
+from edge_runtime.supervision import CameraWatch, ne107_of, quality_of
+
+if TYPE_CHECKING:
+    from contract.tags import Value
+    from edge_runtime.config import HealthConfig, LeakConfig
+    from edge_runtime.frames import Frame
+    from edge_runtime.regions import GasField
+    from edge_runtime.supervision import Look
+
+__all__ = ["CameraState", "ModelFacts"]
+
+_RATE_WINDOW_S = 5.0
+_LATENCIES = 256
+_OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What runs, and whether it may be believed."""
+
+    model_id: str = ""
+    sha256: str = ""  # of the graph
+    backend: str = ""
+    fault: HealthCode = HealthCode.STARTING  # MODEL_INVALID, STARTING or none
+
+
+class CameraState:
+    """One camera's health, leak state and figures.
+
+    Args:
+        name: of the camera.
+        unit_id: its Modbus unit.
+        health: limits of its pictures.
+        leak: rule of its leak state.
+        size: width and height that it must have, None for any.
+        is_test: whether its frames come from a replay or a simulation.
+        version: of gasedge.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        unit_id: int,
+        *,
+        health: HealthConfig,
+        leak: LeakConfig,
+        size: tuple[int, int] | None,
+        is_test: bool,
+        version: str,
+    ) -> None:
+        self.name = name
+        self._unit_id = unit_id
+        self._version = version
+        self._is_test = is_test
+        self._lock = threading.Lock()
+        self._watch = CameraWatch(health, size)
+        self._leaks = LeakTracker(leak)
+        self._verdict = UNDECIDED
+        self._gas: GasField | None = None
+        self._mask_data: bytes | None = None
+        self._last: Frame | None = None
+        self._segmented: Frame | None = None
+        self._times_s: deque[float] = deque(maxlen=2048)
+        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
+        self._heartbeat = 0
+        self._beat_second = -1
+
+    def saw(self, frame: Frame, look: Look) -> bool:
+        """Take in a picture; tell whether it is worth segmenting."""
+        with self._lock:
+            before = self._last
+            if before is not None and before.picture.shape != frame.picture.shape:
+                self._forget()
+            sane = self._watch.saw(frame, look)
+            self._last = frame
+            return sane
+
+    def segmented(
+        self, frame: Frame, gas: GasField, now_s: float, mask_data: bytes | None = None
+    ) -> None:
+        """Take in what the mask of a picture shows.
+
+        Args:
+            frame: the picture.
+            gas: what its mask shows.
+            now_s: when the mask was ready, monotonic.
+            mask_data: the mask as GEM1, where it is to be published.
+        """
+        with self._lock:
+            taken_s = frame.monotonic_ns / 1e9
+            before = self._segmented
+            blind_s = taken_s - before.monotonic_ns / 1e9 if before is not None else 0.0
+            if blind_s > self._watch.lost_after_s:
+                self._forget()
+            self._verdict = self._leaks.update(gas, taken_s, frame.captured_ns)
+            self._gas, self._segmented = gas, frame
+            if mask_data is not None:
+                self._mask_data = mask_data
+            self._times_s.append(now_s)
+            self._latencies_ms.append((now_s - taken_s) * 1e3)
+            if int(now_s) != self._beat_second and not self._watch.faults(now_s):
+                self._beat_second = int(now_s)
+                self._heartbeat = (self._heartbeat + 1) & 0xFFFF
+
+    def snapshot(
+        self, now_s: float, reader: ReaderStatus, model: ModelFacts, dropped: int
+    ) -> CameraSnapshot:
+        """What the plant may know at `now_s`; while that is nothing, all votes are forgotten.
+
+        Args:
+            now_s: monotonic clock.
+            reader: how the camera's reader stands.
+            model: what runs.
+            dropped: captured frames that nobody segmented.
+        """
+        with self._lock:
+            faults = self._faults(now_s, reader, model)
+            quality = quality_of(faults, stale=self._is_stale(now_s))
+            if quality is Quality.BAD and faults & ~(HealthCode.STARTING | HealthCode.TEST_SOURCE):
+                self._forget()
+            values = self._frame_values(now_s, reader, dropped)
+            values |= {
+                "Health/NE107": ne107_of(faults, quality).value,
+                "Health/Code": int(faults),
+                "Camera/Connected": not faults & (HealthCode.NO_CAMERA | HealthCode.SOURCE_ENDED),
+                "Camera/Frozen": bool(faults & HealthCode.FROZEN),
+                "Camera/Obscured": bool(faults & _OBSCURED),
+                "Model/Id": model.model_id,
+                "Model/Sha256": model.sha256,
+                "Model/Backend": model.backend,
+                "Sw/Version": self._version,
+                "Leak/State": LeakState.UNKNOWN.value,
+            }
+            if quality is not Quality.BAD:
+                values |= self._leak_values()
+            return CameraSnapshot(
+                camera=self.name,
+                unit_id=self._unit_id,
+                quality=quality,
+                heartbeat=self._heartbeat,
+                source_time_ns=self._segmented.captured_ns if self._segmented else 0,
+                values={name: value for name, value in values.items() if value is not None},
+            )
+
+    def _forget(self) -> None:
+        self._leaks.reset()
+        self._verdict = UNDECIDED
+        self._gas = self._mask_data = None
+
+    def _faults(self, now_s: float, reader: ReaderStatus, model: ModelFacts) -> HealthCode:
+        faults = model.fault
+        if self._is_test:
+            faults |= HealthCode.TEST_SOURCE
+        if reader.phase is Phase.ENDED:
+            return faults | HealthCode.SOURCE_ENDED
+        watched = self._watch.faults(now_s)
+        taken = self._last.seq if self._last is not None else 0
+        if HealthCode.NO_CAMERA in watched and reader.captured > taken:
+            # they arrive, but the worker takes none; before the model runs that is to be expected
+            watched &= ~HealthCode.NO_CAMERA
+            watched |= HealthCode(0) if model.fault else HealthCode.STALLED
+        elif reader.failures:
+            watched |= HealthCode.NO_CAMERA
+        if self._verdict.state is LeakState.UNKNOWN and not watched:
+            watched |= HealthCode.STARTING  # too few frames yet to say anything
+        return faults | watched
+
+    def _is_stale(self, now_s: float) -> bool:
+        if self._segmented is None:
+            return True
+        return now_s - self._segmented.monotonic_ns / 1e9 > self._watch.stale_after_s
+
+    def _leak_values(self) -> dict[str, Value]:
+        gas, verdict = self._gas, self._verdict
+        if gas is None:
+            return {}
+        x, y = gas.centroid or (None, None)
+        return {
+            "Leak/State": verdict.state.value,
+            "Leak/Score": gas.score,
+            "Leak/AreaFraction": gas.area_fraction,
+            "Leak/AreaPx": gas.area_px,
+            "Leak/Count": gas.count,
+            "Leak/DurationS": int(verdict.duration_s),
+            "Leak/CentroidX": x,
+            "Leak/CentroidY": y,
+            "Leak/BBox": gas.bbox,
+            "Leak/OnsetTime": verdict.onset_ns,
+            "Mask/Data": self._mask_data,
+        }
+
+    def _frame_values(self, now_s: float, reader: ReaderStatus, dropped: int) -> dict[str, Value]:
+        while self._times_s and now_s - self._times_s[0] > _RATE_WINDOW_S:
+            self._times_s.popleft()
+        times = self._times_s
+        span_s = times[-1] - times[0] if len(times) > 1 else 0.0
+        return {
+            "Frame/Seq": reader.captured,
+            "Frame/CaptureTime": self._last.captured_ns if self._last is not None else None,
+            "Frame/Fps": (len(times) - 1) / span_s if span_s > 0 else 0.0,
+            "Frame/LatencyP99Ms": (
+                float(np.percentile(self._latencies_ms, 99)) if self._latencies_ms else None
+            ),
+            "Frame/Dropped": dropped,
+        }

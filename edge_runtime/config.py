@@ -1,0 +1,242 @@
+"""The daemon's configuration: model, cameras, leak rule and plant, from one TOML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from contract.config import Section, load_config
+from contract.errors import ConfigError
+from contract.precision import Precision
+from edge_runtime.plant.config import PlantConfig
+from edge_runtime.sources.uri import SourceUri, parse_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "CameraConfig",
+    "DaemonConfig",
+    "HealthConfig",
+    "LeakConfig",
+    "ModelConfig",
+    "check_files",
+    "load_daemon_config",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class ModelConfig(Section):
+    """`[model]`: what runs, and on what."""
+
+    bundle: Path
+    precision: Precision = Precision.FP16
+    backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
+    engine: Path | None = None
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+
+
+class LeakConfig(Section):
+    """`[leak]`: from masks to a leak state. On values are higher than off values: hysteresis."""
+
+    score_on: Share = 0.60  # mean gas probability of the gas pixels
+    score_off: Share = 0.45
+    area_on: Share = 0.001  # gas pixels as a share of the valid field
+    area_off: Share = 0.0005
+    votes: Annotated[int, Field(ge=1, le=1000)] = 8  # frames with gas ...
+    window: Annotated[int, Field(ge=1, le=1000)] = 15  # ... of so many
+    on_delay_s: Seconds = 2.0
+    off_delay_s: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _off_below_on(self) -> LeakConfig:
+        for name in ("score", "area"):
+            on, off = getattr(self, f"{name}_on"), getattr(self, f"{name}_off")
+            if off > on:
+                raise ValueError(f"{name}_off = {off} is above {name}_on = {on}")
+        if self.votes > self.window:
+            raise ValueError(f"votes = {self.votes} can never be reached in window = {self.window}")
+        return self
+
+
+class HealthConfig(Section):
+    """`[health]`: when a camera counts as blind. Limits of brightness are of 0..255."""
+
+    lost_after_s: Annotated[float, Field(gt=0, le=60)] = 2.0  # or four frame periods, if longer
+    frozen_after_s: Annotated[float, Field(gt=0, le=60)] = 1.5
+    insane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0  # dark, saturated or blurred
+    dark_below: Annotated[float, Field(ge=0, le=255)] = 16.0  # of the brightest hundredth
+    saturated_share: Share = 0.6  # of pixels at 250 or more
+    blurred_below: Annotated[float, Field(ge=0)] = 10.0  # sharpness; 0 never calls one blurred
+
+
+class CameraConfig(Section):
+    """One `[[camera]]`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    source: str
+    unit: Annotated[int, Field(ge=1, le=16)] | None = None  # Modbus unit id; none: its position
+    size: str | None = None  # "640x480": any other size is a fault of the camera
+    credentials_file: Path | None = None  # one line "user:password", for rtsp
+    leak: LeakConfig | None = None  # instead of [leak]
+
+    @field_validator("source")
+    @classmethod
+    def _can_be_parsed(cls, text: str) -> str:
+        parse_source(text)
+        return text
+
+    @field_validator("size")
+    @classmethod
+    def _is_a_size(cls, text: str | None) -> str | None:
+        if text is not None:
+            width, _, height = text.partition("x")
+            if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+                raise ValueError('must be WIDTHxHEIGHT in pixels, as in "640x480"')
+        return text
+
+    @model_validator(mode="after")
+    def _credentials_fit(self) -> CameraConfig:
+        if self.credentials_file and not self.source.startswith(("rtsp://", "rtsps://")):
+            raise ValueError("credentials_file is for rtsp sources only")
+        return self
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height that the camera must have, in pixels."""
+        if self.size is None:
+            return None
+        width, _, height = self.size.partition("x")
+        return int(width), int(height)
+
+    def uri(self) -> SourceUri:
+        """The source, with its credentials.
+
+        Raises:
+            ConfigError: when the file of credentials cannot be read or is no `user:password`.
+        """
+        uri = parse_source(self.source)
+        if self.credentials_file is None:
+            return uri
+        try:
+            credentials = self.credentials_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.credentials_file}: cannot be read ({error.strerror})"
+            ) from error
+        if ":" not in credentials or "\n" in credentials:
+            raise ConfigError(f"{self.credentials_file}: must hold one line, user:password")
+        return uri.with_credentials(credentials)
+
+
+class DaemonConfig(Section):
+    """The whole file."""
+
+    model: ModelConfig
+    camera: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=16)]
+    leak: LeakConfig = LeakConfig()
+    health: HealthConfig = HealthConfig()
+    plant: PlantConfig = PlantConfig()
+
+    @model_validator(mode="after")
+    def _cameras_differ(self) -> DaemonConfig:
+        places: dict[tuple[str, str | int], int] = {}
+        for position, (camera, unit) in enumerate(zip(self.camera, self.units, strict=True)):
+            for what, value in (("name", camera.name), ("unit", unit)):
+                first = places.setdefault((what, value), position)
+                if first < position:
+                    raise _fault_at(
+                        ("camera", position, what), value, f"is that of camera {first + 1} already"
+                    )
+        return self
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Modbus unit id of every camera: the one given, or its position from 1."""
+        return tuple(each.unit or at for at, each in enumerate(self.camera, start=1))
+
+    def leak_of(self, camera: CameraConfig) -> LeakConfig:
+        """The leak rule of a camera: its own or the common one."""
+        return camera.leak or self.leak
+
+
+def load_daemon_config(
+    path: Path,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] | None = None,
+) -> DaemonConfig:
+    """Read a daemon's configuration; relative paths in it are taken from the file's folder.
+
+    Raises:
+        ConfigError: one line per fault, with the line in the file and what to do.
+    """
+    config = load_config(path, DaemonConfig, environment=environment, overrides=overrides)
+    folder = path.absolute().parent
+    cameras = tuple(
+        _below(folder, each).model_copy(
+            update={"source": _source_below(folder, each.source)} if each.source else {}
+        )
+        for each in config.camera
+    )
+    return _below(folder, config).model_copy(update={"camera": cameras})
+
+
+def check_files(config: DaemonConfig) -> None:
+    """Check that what the configuration names is there.
+
+    Raises:
+        ConfigError: one line per file, folder or bundle that is missing.
+    """
+    faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
+    for camera in config.camera:
+        uri = parse_source(camera.source)
+        if uri.scheme in ("file", "folder") and not Path(uri.target).exists():
+            faults.append(f"camera {camera.name}: source {uri.target} is not there")
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _fault_at(place: tuple[str | int, ...], value: str | int, said: str) -> ValidationError:
+    """A fault with its place, so that its line in the file can be told."""
+    kind = PydanticCustomError("fault", "{said}", {"said": said})
+    details = InitErrorDetails(type=kind, loc=place, input=value)
+    return ValidationError.from_exception_data("DaemonConfig", [details])
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def _below(folder: Path, section: Model) -> Model:
+    """The same section with every relative path in it, and in its tables, taken from `folder`."""
+    changes: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changes[name] = folder / value
+        elif isinstance(value, Section):
+            changes[name] = _below(folder, value)
+    return section.model_copy(update=changes)
+
+
+def _source_below(folder: Path, source: str) -> str:
+    uri = parse_source(source)
+    if uri.scheme not in ("file", "folder"):
+        return source
+    query = source.partition("?")[2]
+    return f"{uri.below(folder)}" + (f"?{query}" if query else "")
+
+
+def _paths_in(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
+    yield "model.bundle", config.model.bundle
+    if config.model.engine is not None:
+        yield "model.engine", config.model.engine
+    for camera in config.camera:
+        if camera.credentials_file is not None:
+            yield f"camera {camera.name}: credentials_file", camera.credentials_file

@@ -1,0 +1,103 @@
+"""The picture that a person sees: the camera's frame with the mask and the state drawn in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contract.label_map import CLASSES
+from contract.packages import need
+from contract.tags import HealthCode, LeakState, Quality
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from contract.geometry import FrameFit
+    from contract.tags import CameraSnapshot
+
+__all__ = ["blind_card", "caption", "draw_overlay", "jpeg_from_picture"]
+
+_MAX_WIDTH = 960  # of what is drawn: more costs the device and shows an operator nothing
+_OPACITY = 0.5
+_COLOURS = np.zeros((256, 1, 3), np.uint8)
+for _class in CLASSES:
+    _COLOURS[_class.index, 0] = _class.colour_rgb[::-1]
+
+_TEXT_BGR = {
+    LeakState.NONE: (80, 200, 80),
+    LeakState.SUSPECT: (0, 200, 255),
+    LeakState.LEAK: (0, 0, 255),
+    LeakState.UNKNOWN: (255, 0, 255),
+}
+
+
+def caption(snapshot: CameraSnapshot) -> tuple[str, LeakState]:
+    """What the state is in words, and the state."""
+    if snapshot.quality is Quality.BAD:
+        code = HealthCode(int(snapshot.values.get("Health/Code") or 0))  # type: ignore[arg-type]
+        why = " ".join(bit.name or "" for bit in HealthCode if bit in code)
+        return f"{snapshot.camera}: UNKNOWN {why}", LeakState.UNKNOWN
+    state = LeakState(int(snapshot.values.get("Leak/State", 255)))  # type: ignore[arg-type]
+    said = f"{snapshot.camera}: {state.name} {snapshot.values.get('Leak/AreaFraction', 0):.2%}"
+    return f"{said} {snapshot.quality.name}", state
+
+
+def draw_overlay(
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.uint8] | None,
+    fit: FrameFit,
+    snapshot: CameraSnapshot,
+) -> NDArray[np.uint8]:
+    """Draw the mask, the largest region's box and the state over a copy of a (h, w, 3) picture.
+
+    Args:
+        picture: BGR, of any size.
+        mask: (H, W) class indices in the network's input; None where nothing was segmented.
+        fit: where the picture lies in that input.
+        snapshot: the camera's values.
+
+    Returns:
+        BGR, at most 960 pixels wide.
+    """
+    cv2 = need("cv2", extra="cpu")
+    height, width = picture.shape[:2]
+    scale = min(1.0, _MAX_WIDTH / width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    drawn = cv2.resize(picture, size) if scale < 1 else picture.copy()
+    if mask is not None:
+        shown = cv2.resize(
+            np.ascontiguousarray(mask[fit.valid]), size, interpolation=cv2.INTER_NEAREST
+        )
+        colours = cv2.LUT(cv2.merge((shown, shown, shown)), _COLOURS)
+        drawn = cv2.addWeighted(drawn, 1.0, colours, _OPACITY, 0)
+    text, state = caption(snapshot)
+    box = snapshot.values.get("Leak/BBox")
+    if mask is not None and isinstance(box, tuple):
+        x, y, w, h = (round(v * scale) for v in box)
+        cv2.rectangle(drawn, (x, y), (x + w, y + h), _TEXT_BGR[state], 1)
+    _write(drawn, text, state)
+    return np.asarray(drawn, np.uint8)
+
+
+def blind_card(snapshot: CameraSnapshot, width: int = 480, height: int = 270) -> NDArray[np.uint8]:
+    """A picture that says that there is none, so that nobody takes the last one for the present."""
+    card = np.full((height, width, 3), 32, np.uint8)
+    _write(card, *caption(snapshot))
+    return card
+
+
+def jpeg_from_picture(picture: NDArray[np.uint8], quality: int = 80) -> bytes:
+    """Encode a BGR picture as JPEG."""
+    cv2 = need("cv2", extra="cpu")
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
+def _write(drawn: NDArray[np.uint8], text: str, state: LeakState) -> None:
+    cv2 = need("cv2", extra="cpu")
+    scale = max(0.35, drawn.shape[1] / 1000)
+    line = cv2.FONT_HERSHEY_SIMPLEX, scale
+    place = (4, 4 + round(24 * scale))
+    cv2.putText(drawn, text, place, *line, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(drawn, text, place, *line, _TEXT_BGR[state], 1, cv2.LINE_AA)
