@@ -1,0 +1,40 @@
+"""`gasedge train`: from pictures and masks to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("train")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The run's folder. Default: runs/<name of CONFIG>.",
+)
+def command(config: Path, out: Path | None) -> int:
+    """Train the network of CONFIG and leave RUN/checkpoint.pt, scores.json and report.html.
+
+    A run that was stopped, by Ctrl-C, a kill or a power cut, goes on from its last finished epoch
+    when the same command is given again.
+    """
+    from train.config import load_train_config
+
+    settings = load_train_config(config)
+    from train.learning import train  # torch comes in here, after CONFIG is known to be right
+
+    result = train(settings, out or Path("runs") / config.stem)
+    for each in result.scores:
+        scores = each.scores
+        gas = scores.classes["gas-smoke"].iou
+        click.echo(
+            f"{each.data} {each.split}: {scores.n_images} images, mean IoU {scores.mean_iou:.3f}, "
+            f"image mean IoU {scores.image_mean_iou:.3f}"
+            + ("" if gas is None else f", gas-smoke IoU {gas:.3f}")
+        )
+    click.echo(str(result.checkpoint))
+    return 0

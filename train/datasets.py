@@ -1,0 +1,221 @@
+"""Pictures and masks in memory, ready to be drawn for training or fitted for validation.
+
+Pictures are decoded once and kept as uint8, so a training step pays for augmentation alone. What
+does not fit into the memory allowed is decoded again each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from contract.atomic import sha256_of_bytes, sha256_of_file
+from contract.data_folder import DataFolder
+from contract.label_map import CLASSES, MACHINE
+from contract.pictures import fit_mask, fit_picture
+from train.simulate import Simulation
+from train.splits import SPLITS, Picture, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contract.geometry import InputGeometry
+    from train.augment import Augmentation
+    from train.config import DataConfig, SimulatedConfig, TrainConfig
+
+__all__ = ["DataSet", "ShuffledKeys", "TrainingFrames", "ValidationFrames", "gather"]
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # picture (h, w, 3) BGR, class indices (h, w)
+_MEMORY_BYTES = 6 << 30  # for pictures kept; beyond it they are read again
+_KEPT_SCALE = 1.5  # of the network's input: detail for zooming in, at a bounded cost
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """One `[[data]]` or `[[simulated]]` table, split."""
+
+    name: str
+    what: str  # the folder or the simulation, for papers
+    labelled: frozenset[int]
+    repeat: int
+    stems: dict[str, tuple[str, ...]]  # by split
+    read: Callable[[str], Pair] = field(repr=False)  # full-size picture and mask of a stem
+
+
+def gather(config: TrainConfig) -> list[DataSet]:
+    """Open every data set of a configuration and split them all at once.
+
+    Raises:
+        GasedgeError: when a folder cannot be used.
+    """
+    opened = [_folder(each) for each in config.data]
+    opened += [_simulated(each, config.input) for each in config.simulated]
+    shares = split([p for _, pictures in opened for p in pictures], config.split)
+    return [
+        DataSet(
+            name=each.name,
+            what=each.what,
+            labelled=each.labelled,
+            repeat=each.repeat,
+            stems=shares[each.name],
+            read=each.read,
+        )
+        for each, _ in opened
+    ]
+
+
+def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
+    name = config.name or Path(config.path).name
+    folder = DataFolder.open(Path(config.path))
+    groups = folder.groups(config.index, config.group)
+    stems = list(folder.names)
+    if config.limit and config.limit < len(stems):
+        spread = np.linspace(0, len(stems) - 1, config.limit).round().astype(int)
+        stems = [stems[at] for at in spread]
+    pictures = [
+        Picture(name, stem, groups[stem], sha256_of_file(folder.images[stem])) for stem in stems
+    ]
+    data = DataSet(name, str(folder.path), folder.labelled, config.repeat, {}, folder.read)
+    return data, pictures
+
+
+def _simulated(config: SimulatedConfig, geometry: InputGeometry) -> tuple[DataSet, list[Picture]]:
+    name = config.name or f"simulated-{config.kind}"
+    made = Simulation(config.kind, geometry.width, geometry.height, config.seed, config.grey)
+    pairs: dict[str, Pair] = {}
+    pictures: list[Picture] = []
+    frames = made.pictures(config.scenes, config.frames)
+    for stem, scene, picture, mask in tqdm(
+        frames, name, config.scenes * config.frames, delay=1, leave=False
+    ):
+        pairs[stem] = (picture, mask)
+        pictures.append(Picture(name, stem, scene, sha256_of_bytes(picture.tobytes())))
+    what = (
+        f"simulated {config.kind}, {config.scenes} scenes x {config.frames} frames, "
+        f"seed {config.seed}"
+    )
+    labelled = frozenset(each.index for each in CLASSES)
+    return DataSet(name, what, labelled, config.repeat, {}, pairs.__getitem__), pictures
+
+
+class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
+    """Augmented frames of the train split of all data sets, repeats included.
+
+    A key is (epoch, position): what chance does to a picture follows from (seed, epoch, position)
+    alone, so a resumed training sees what an uninterrupted one would have seen.
+
+    Args:
+        data_sets: as gathered.
+        geometry: of the frames.
+        augmentation: makes them.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        data_sets: list[DataSet],
+        geometry: InputGeometry,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        self._augmentation, self._geometry, self._seed = augmentation, geometry, seed
+        self._entries: list[tuple[DataSet, str]] = []
+        self._kept: dict[tuple[str, str], Pair] = {}
+        allowed = _MEMORY_BYTES
+        stems = [(data, stem) for data in data_sets for stem in data.stems["train"]]
+        for data, stem in tqdm(stems, "read pictures", delay=1, leave=False):
+            self._entries += [(data, stem)] * data.repeat
+            pair = self._reduced(data.read(stem))
+            allowed -= pair[0].nbytes + pair[1].nbytes
+            if allowed > 0:
+                self._kept[data.name, stem] = pair
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, bool]:
+        """Give frame (H, W, 3) uint8, truth (H, W) uint8, and whether machines are labelled."""
+        epoch, position = key
+        data, stem = self._entries[position]
+        pair = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
+        random = np.random.default_rng([self._seed, epoch, position])
+        frame, truth = self._augmentation(*pair, random)
+        return torch.from_numpy(frame), torch.from_numpy(truth), MACHINE in data.labelled
+
+    def plain(self, count: int) -> torch.Tensor:
+        """`count` frames, spread over all entries, fitted and not augmented: (N, H, W, 3) uint8."""
+        places = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
+        frames = []
+        for place in places:
+            data, stem = self._entries[place]
+            pair = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
+            frames.append(fit_picture(pair[0], self._geometry))
+        return torch.from_numpy(np.stack(frames))
+
+    def _reduced(self, pair: Pair) -> Pair:
+        """Shrink a picture that is far larger than the network's input."""
+        picture, mask = pair
+        height, width = mask.shape
+        place = self._geometry.of(width, height)
+        scale = _KEPT_SCALE * max(place.width / width, place.height / height)
+        if scale >= 1:
+            return pair
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return (
+            np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8),
+            np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8),
+        )
+
+
+class ShuffledKeys(Sampler[tuple[int, int]]):
+    """Keys (epoch, position) of every entry in an order that follows from (seed, epoch)."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length, self._seed, self._epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, after a resume too."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self._epoch, 3]).permutation(self._length)
+        return ((self._epoch, int(position)) for position in order)
+
+
+class ValidationFrames(Dataset[tuple[torch.Tensor, torch.Tensor, int, str]]):
+    """Frames of one split of all data sets, fitted exactly as deployment does.
+
+    Args:
+        data_sets: as gathered.
+        side: "val" or "test".
+        geometry: of the frames.
+    """
+
+    def __init__(self, data_sets: list[DataSet], side: str, geometry: InputGeometry) -> None:
+        if side not in SPLITS:
+            raise ValueError(side)
+        self._items: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int, str]] = []
+        entries = [(at, stem) for at, data in enumerate(data_sets) for stem in data.stems[side]]
+        for at, stem in tqdm(entries, f"read {side} pictures", delay=1, leave=False):
+            picture, mask = data_sets[at].read(stem)
+            fitted = (fit_picture(picture, geometry), fit_mask(mask, geometry))
+            self._items.append((*fitted, at, stem))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor, int, str]:
+        """Give frame (H, W, 3), truth (H, W), the data set's number and the stem."""
+        frame, truth, at, stem = self._items[position]
+        return torch.from_numpy(frame), torch.from_numpy(truth), at, stem

@@ -1,0 +1,148 @@
+"""One training step, one validation, and what is kept of each epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+
+from contract.atomic import write_text
+from contract.label_map import CLASSES, GAS_SMOKE
+from contract.scores import ScoreBoard
+from train.losses import segmentation_loss
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from train.config import LearningConfig
+    from train.datasets import DataSet
+    from train.networks.frame_network import FrameNetwork
+
+__all__ = ["SegmentationModule"]
+
+_WARM_UP = 0.04  # of all steps
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
+    """Teaches a `FrameNetwork`.
+
+    Args:
+        network: changed in place.
+        learning: rates, schedule, loss.
+        steps: of the whole training.
+        data_sets: whose validation pictures are scored, each on its own board.
+        metrics: CSV file, rewritten whole after each epoch.
+    """
+
+    def __init__(
+        self,
+        network: FrameNetwork,
+        learning: LearningConfig,
+        steps: int,
+        data_sets: list[DataSet],
+        metrics: Path,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.history: list[dict[str, float]] = []
+        self._learning, self._steps = learning, steps
+        self._data_sets, self._metrics = data_sets, metrics
+        self._boards: list[ScoreBoard] = []
+        self._losses: list[torch.Tensor] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Loss of a batch: frames (N, H, W, 3) uint8, truth (N, H, W), machines labelled (N,)."""
+        del batch_idx
+        frames, truth, machines_labelled = batch
+        loss = segmentation_loss(
+            self.network(frames),
+            truth,
+            machines_labelled,
+            dice_weight=self._learning.dice_weight,
+        )
+        self._losses.append(loss.detach())
+        self.log("train/loss", loss)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a board for each data set."""
+        self._boards = [ScoreBoard(data.labelled) for data in self._data_sets]
+
+    def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
+        """Score fitted frames."""
+        del batch_idx
+        frames, truths, numbers, stems = batch
+        masks = self.network(frames).argmax(dim=1).to(torch.uint8).cpu().numpy()
+        for truth, mask, number, stem in zip(
+            truths.cpu().numpy(), masks, numbers.tolist(), stems, strict=True
+        ):
+            self._boards[number].add(truth, mask, name=stem)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log each data set's scores; their mean chooses the best epoch."""
+        row: dict[str, float] = {"epoch": float(self.current_epoch)}
+        if self._losses:
+            row["train/loss"] = float(torch.stack(self._losses).mean())
+            self._losses.clear()
+        means: list[float] = []
+        for data, board in zip(self._data_sets, self._boards, strict=True):
+            if not board.images:
+                continue
+            scores = board.scores()
+            means.append(scores.mean_iou or 0.0)
+            row[f"val/{data.name}/mean_iou"] = scores.mean_iou or 0.0
+            for each in CLASSES:
+                if each.index in data.labelled and each.index >= GAS_SMOKE:
+                    row[f"val/{data.name}/{each.name}_iou"] = scores.classes[each.name].iou or 0.0
+        row["val/mean_iou"] = sum(means) / len(means)
+        row["rate"] = float(self.trainer.optimizers[0].param_groups[-1]["lr"])
+        self.log_dict({k: v for k, v in row.items() if k.startswith("val/")})
+        self.history.append(row)
+        self._write_metrics()
+
+    def configure_optimizers(self) -> Any:
+        """Adam; the encoder may have a rate of its own."""
+        learning = self._learning
+        encoder = list(getattr(self.network.core, "encoder", torch.nn.Module()).parameters())
+        known = {id(p) for p in encoder}
+        rest = [p for p in self.network.parameters() if id(p) not in known]
+        groups = [
+            {"params": encoder, "lr": learning.encoder_rate or learning.rate},
+            {"params": rest, "lr": learning.rate},
+        ]
+        optimizer = torch.optim.Adam([g for g in groups if g["params"]], fused=True)
+        warm_up = max(1, math.ceil(_WARM_UP * self._steps))
+
+        def share(step: int) -> float:
+            rising = min(1.0, (step + 1) / warm_up)
+            if learning.schedule == "constant":
+                return rising
+            along = max(0.0, (step - warm_up) / max(1, self._steps - warm_up))
+            return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the curves with the weights."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the curves."""
+        self.history = list(checkpoint["history"])
+
+    def _write_metrics(self) -> None:
+        columns = list(dict.fromkeys(key for row in self.history for key in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_text(self._metrics, table.getvalue())

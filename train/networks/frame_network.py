@@ -1,0 +1,50 @@
+"""The network as the device will use it: camera bytes in, normalisation inside, logits out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["IMAGENET_MEAN_BGR", "IMAGENET_STD_BGR", "FrameNetwork"]
+
+IMAGENET_MEAN_BGR = (103.53, 116.28, 123.675)
+IMAGENET_STD_BGR = (57.375, 57.12, 58.395)
+
+
+class FrameNetwork(nn.Module):
+    """Normalises uint8 BGR frames and runs the core on them.
+
+    The core sees BGR: weights that were learned on RGB have their first convolution turned round
+    when they are filled in (`train.networks.initial_weights`), which costs nothing at run time.
+
+    Args:
+        core: takes float (N, 3, H, W), gives logits (N, classes, H, W).
+        mean: of each channel in BGR order, 0..255.
+        std: as `mean`.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        core: nn.Module,
+        mean: Sequence[float] = IMAGENET_MEAN_BGR,
+        std: Sequence[float] = IMAGENET_STD_BGR,
+    ) -> None:
+        super().__init__()
+        self.core = core
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Give logits (N, classes, H, W) for uint8 frames (N, H, W, 3) BGR."""
+        # float comes before the permute: TensorRT refuses to transpose uint8
+        normalised = (frames.float() - self.mean) / self.std
+        logits: torch.Tensor = self.core(normalised.permute(0, 3, 1, 2))
+        return logits
