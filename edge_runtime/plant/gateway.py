@@ -1,0 +1,105 @@
+"""The plant process: hears the frames process, watches how fresh its word is, serves the plant.
+
+It is a process of its own: nothing that a client does here can touch a frame, and when the frames
+process dies, this one lives on to say *unknown*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+from contract.errors import ConfigError
+from contract.packages import need
+from edge_runtime.plant.freshness import Limits
+from edge_runtime.plant.modbus import serve_modbus
+from edge_runtime.plant.receiver import Board, receive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edge_runtime.plant.config import PlantConfig
+
+__all__ = ["run_gateway"]
+
+_log = logging.getLogger(__name__)
+
+_WATCH_S = 0.1  # values grow old by time alone, so look even when nothing arrives
+_REST_S = 0.03  # and do not look more often than this when much arrives
+_MAX_CAMERAS = 16
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def run_gateway(config: PlantConfig, cameras: Sequence[str], socket_path: Path) -> None:
+    """Serve the plant until SIGTERM or SIGINT; the process' main thread runs it.
+
+    Args:
+        config: what is served; a protocol without its table does not listen.
+        cameras: names, 1 to 16; the first is Modbus unit 1.
+        socket_path: Unix socket that `PlantLink` connects to, in a folder of its own.
+
+    Raises:
+        ConfigError: when an address is taken or a setting cannot be used.
+        MissingPackageError: when a protocol's library is not installed.
+    """
+    wrong = [name for name in cameras if not _NAME.fullmatch(name)]
+    if wrong or not 1 <= len(cameras) <= _MAX_CAMERAS or len(set(cameras)) != len(cameras):
+        raise ConfigError(
+            f"cameras {list(cameras)}: 1 to {_MAX_CAMERAS} different names of A-Z a-z 0-9 _ . -"
+        )
+    asyncio.run(_serve(config, cameras, socket_path))
+
+
+async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    board = Board(cameras, Limits(config.stale_after_s, config.bad_after_s))
+    async with contextlib.AsyncExitStack() as stack:
+        tree: Any = None
+        if config.opcua is not None:
+            need("asyncua", extra="scada")
+            opcua = need("edge_runtime.plant.opcua", extra="scada")
+            served = opcua.serve_opcua(config.opcua, cameras, serial=config.serial)
+            tree, _ = await stack.enter_async_context(served)
+        if config.modbus is not None:
+            served = serve_modbus(config.modbus, board, serial=config.serial)
+            await stack.enter_async_context(served)
+        if config.page is not None:
+            need("aiohttp", extra="scada")
+            page = need("edge_runtime.plant.page", extra="scada")
+            await stack.enter_async_context(page.serve_page(config.page, board))
+        await stack.enter_async_context(receive(board, socket_path))
+        _log.info("the plant gateway serves %d cameras", len(cameras))
+        watch = asyncio.create_task(_watch(board, tree), name="gasedge-freshness-watch")
+        ending = asyncio.create_task(stop.wait())
+        # the watch never ends by itself: if it fails, the whole process fails, loudly
+        await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _watch(board: Board, tree: Any) -> None:
+    """Publish into the OPC UA tree what is true now; log when a camera's quality changes."""
+    qualities: dict[str, Any] = {}
+    while True:
+        board.news.clear()
+        for camera in board.cameras:
+            shown = board.show(camera)
+            quality = shown.snapshot.quality
+            if qualities.get(camera) != quality:
+                qualities[camera] = quality
+                _log.info("camera %s: quality is %s", camera, quality.name)
+            if tree is not None:
+                await tree.publish(shown)
+        await asyncio.sleep(_REST_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(board.news.wait(), _WATCH_S - _REST_S)

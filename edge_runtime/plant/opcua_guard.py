@@ -1,0 +1,207 @@
+"""What the OPC UA library leaves open, closed: who may enter, and how much memory a stranger costs.
+
+Each rule answers something measured or read in asyncua 2.1: an unencrypted channel is accepted for
+sessions, session tokens count upwards and can be taken over, a certificate is only checked when the
+client sends one, anybody may register servers, and buffers of both directions grow without bound.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import secrets
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
+from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
+from asyncua.server.internal_server import InternalServer
+from cryptography import x509
+
+from contract.errors import ConfigError, GasedgeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_runtime.plant.users import Users
+
+__all__ = ["Doorkeeper", "GuardedBinaryServer", "GuardedServer", "read_only"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_INBOX = 256 << 10  # bytes of one connection that are not yet understood
+_MAX_OUTBOX = 4 << 20  # bytes that a client does not fetch
+_FASTEST_MS = 50.0
+_FORBIDDEN = (
+    ua.ObjectIds.WriteRequest_Encoding_DefaultBinary,
+    ua.ObjectIds.HistoryReadRequest_Encoding_DefaultBinary,
+    ua.ObjectIds.CallRequest_Encoding_DefaultBinary,
+)
+
+
+def read_only() -> Any:
+    """Rules under which nobody writes, calls or changes the address space."""
+    rules = SimpleRoleRuleset()
+    allowed = rules._permission_dict[UserRole.User]  # noqa: SLF001 - it has no other way in
+    for service in _FORBIDDEN:
+        allowed.discard(ua.NodeId(service))
+    rules._permission_dict[UserRole.Admin] = allowed  # noqa: SLF001
+    return rules
+
+
+class Doorkeeper:
+    """Decides at each log-in, from the channel's own certificate and the password.
+
+    Args:
+        users: who may enter; None lets everybody in (for loopback without security).
+        trusted: folder of client certificates; None takes any certificate.
+    """
+
+    def __init__(self, users: Users | None, trusted: Path | None) -> None:
+        self._users = users
+        self._trusted = trusted
+        if trusted is not None:
+            _log.info("OPC UA: %d trusted client certificates", len(_certificates(trusted)))
+
+    def get_user(
+        self,
+        iserver: Any,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: bytes | None = None,
+    ) -> Any:
+        """The library's hook: a user, or None to turn the client away."""
+        del iserver
+        if self._users is None:
+            return User(role=UserRole.User)
+        if certificate is None:
+            _log.warning("OPC UA: a client without encryption was turned away")
+            return None
+        if self._trusted is not None:
+            self._check_trusted(certificate, self._trusted)
+        try:
+            known = bool(username and password) and self._users.knows(str(username), str(password))
+        except GasedgeError as error:
+            _log.error("OPC UA: nobody can log in: %s", error)
+            return None
+        _log.info("OPC UA: %s %s", username, "logged in" if known else "was turned away")
+        return User(role=UserRole.User, name=username) if known else None
+
+    def _check_trusted(self, certificate: bytes, folder: Path) -> None:
+        now = dt.datetime.now(dt.timezone.utc)
+        try:
+            seen = x509.load_der_x509_certificate(certificate)
+            trusted = certificate in _certificates(folder)
+        except (ValueError, GasedgeError) as error:
+            _log.warning("OPC UA: client certificate not accepted: %s", error)
+            raise ServiceError(ua.StatusCodes.BadCertificateInvalid) from error
+        if not trusted:
+            _log.warning("OPC UA: an untrusted client was turned away: %s", seen.subject)
+            raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
+        if not seen.not_valid_before_utc <= now <= seen.not_valid_after_utc:
+            raise ServiceError(ua.StatusCodes.BadCertificateTimeInvalid)
+
+
+def _certificates(folder: Path) -> set[bytes]:
+    """Every certificate in a folder (.der, .crt, .cer, .pem), as DER."""
+    found = set()
+    try:
+        for path in folder.iterdir():
+            if path.suffix in {".der", ".crt", ".cer", ".pem"}:
+                data = path.read_bytes()
+                if data.startswith(b"-----"):
+                    data = ssl.PEM_cert_to_DER_cert(data.decode())
+                found.add(data)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}: trusted certificates cannot be read ({error})") from error
+    return found
+
+
+class GuardedServer(InternalServer):  # type: ignore[misc]
+    """The library's server core with bounded sessions that nobody can take over."""
+
+    def __init__(self, doorkeeper: Doorkeeper, max_clients: int) -> None:
+        super().__init__(user_manager=doorkeeper)
+        self.allow_remote_admin = False
+        self.max_connections = max_clients
+        self.max_pending_activation_seconds = 10.0
+        self.max_pending_messages_per_connection = 64
+        self.max_session_timeout_ms = 60_000
+        self.max_subscriptions = 4 * max_clients
+        self.max_lifetime_count = 1_000
+        self.max_keep_alive_count = 300
+        self.max_unacked_messages_per_subscription = 20
+        self.max_monitored_item_queue_size = 100
+        subscribe = self.subscription_service.create_subscription
+
+        async def subscribe_not_too_fast(params: Any, *rest: Any, **named: Any) -> Any:
+            asked = params.RequestedPublishingInterval
+            params.RequestedPublishingInterval = max(_FASTEST_MS, asked or 0.0)
+            return await subscribe(params, *rest, **named)
+
+        self.subscription_service.create_subscription = subscribe_not_too_fast
+
+    def create_session(self, name: Any, user: Any = None, *, external: bool = False) -> Any:
+        """One live session a connection, under a token that cannot be guessed."""
+        if external:
+            mine = [each for each in self._external_sessions.values() if each.name == name]
+            if mine or len(self._external_sessions) >= 4 * self.max_connections:
+                raise ServiceError(ua.StatusCodes.BadTooManySessions)
+        session = super().create_session(name, user or User(), external=external)
+        if external:
+            self.unregister_external_session(session)
+            session.auth_token = ua.NodeId(secrets.token_bytes(32), 1)
+            self.register_external_session(session)
+        return session
+
+    def lookup_external_session(self, auth_token: Any) -> None:
+        """No session moves to another channel: the library would hand it over before log-in."""
+        del auth_token
+
+    def register_server(self, server: Any, conf: Any = None) -> None:
+        """Refuse: this is no discovery server."""
+        del server, conf
+        raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+
+    def decrypt_user_token(self, isession: Any, token: Any) -> tuple[str, str]:
+        """Refuse the padding that lets a stranger question the private key."""
+        if token.EncryptionAlgorithm and token.EncryptionAlgorithm.endswith("rsa-1_5"):
+            raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)
+        user: tuple[str, str] = super().decrypt_user_token(isession, token)
+        return user
+
+
+class _GuardedProtocol(OPCUAProtocol):  # type: ignore[misc]
+    """A connection that ends when the client sends nonsense or fetches nothing."""
+
+    _buffer: bytes
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport is None:  # turned away: there was no place
+            return
+        unread = self.transport.get_write_buffer_size()
+        super().data_received(data)
+        if len(self._buffer) > _MAX_INBOX or unread > _MAX_OUTBOX:
+            _log.warning(
+                "OPC UA: %s closed, %d bytes not understood and %d not fetched",
+                self.peer_name,
+                len(self._buffer),
+                unread,
+            )
+            self._buffer = b""
+            self.transport.abort()
+
+
+class GuardedBinaryServer(BinaryServer):  # type: ignore[misc]
+    """Makes guarded connections."""
+
+    def _make_protocol(self) -> Any:
+        return _GuardedProtocol(
+            iserver=self.iserver,
+            policies=self._policies,
+            clients=self.clients,
+            closing_tasks=self.closing_tasks,
+            limits=self.limits,
+        )

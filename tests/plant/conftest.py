@@ -1,0 +1,184 @@
+"""A real gateway in its own process, with a real link to it, and free ports on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contract.tags import CameraSnapshot, Quality
+from edge_runtime.plant.link import PlantLink
+from edge_runtime.plant.users import add_user
+
+ROOT = Path(__file__).resolve().parents[2]
+USER, PASSWORD = "scada", "correct horse battery"
+START = """
+import logging, sys
+from pathlib import Path
+from contract.config import load_config
+from edge_runtime.plant.config import PlantConfig
+from edge_runtime.plant.gateway import run_gateway
+logging.basicConfig(level=logging.INFO)
+run_gateway(load_config(Path(sys.argv[1]), PlantConfig), sys.argv[3:], Path(sys.argv[2]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(truth, *, within_s: float = 10.0):
+    """Wait for a true value and return it."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = truth()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {truth}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Gateway:
+    folder: Path
+    socket_path: Path
+    ports: dict[str, int]
+    process: subprocess.Popen
+    log: Path
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+
+@contextlib.contextmanager
+def running_gateway(folder: Path, *, cameras=("north", "south"), serve=("modbus",), extra=""):
+    """Run a gateway; `serve` names what listens, `extra` is more TOML for [plant.opcua]."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    ports = {name: free_port() for name in serve}
+    text = 'serial = "T1"\n'
+    for name, port in ports.items():
+        text += f"[{name}]\nport = {port}\n"
+        if name == "opcua":
+            text += extra or f'users = "{users_file(folder)}"\nstate_dir = "{folder / "state"}"\n'
+    config = folder / "plant.toml"
+    config.write_text(text)
+    socket_path = folder / "link" / "plant.sock"
+    log = folder / "gateway.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, str(config), str(socket_path), *cameras],
+            cwd=ROOT,
+            stderr=sink,
+        )
+    gateway = Gateway(folder, socket_path, ports, process, log)
+    try:
+        # the link's socket is made last: then everything listens
+        until(lambda: socket_path.exists() or process.poll() is not None, within_s=60)
+        assert process.poll() is None, log.read_text()
+        yield gateway
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            gateway.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            assert process.wait(10) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def users_file(folder: Path) -> Path:
+    path = folder / "users"
+    if not path.exists():
+        add_user(path, USER, PASSWORD)
+    return path
+
+
+def snapshot(camera="north", quality=Quality.GOOD, heartbeat=7, source_time_ns=None, **values):
+    """A snapshot as the frames process sends it; `Leak__Score=0.5` sets Leak/Score."""
+    named = {name.replace("__", "/"): value for name, value in values.items()}
+    return CameraSnapshot(
+        camera=camera,
+        unit_id=1,
+        quality=quality,
+        heartbeat=heartbeat,
+        source_time_ns=time.time_ns() if source_time_ns is None else source_time_ns,
+        values={
+            "Leak/State": 2,
+            "Leak/Score": 0.8125,
+            "Leak/AreaFraction": 0.0625,
+            "Leak/AreaPx": 70000,
+            "Leak/Count": 3,
+            "Leak/DurationS": 65,
+            "Leak/CentroidX": 0.25,
+            "Leak/CentroidY": 0.75,
+            "Leak/BBox": (10, 20, 300, 400),
+            "Leak/OnsetTime": 1_700_000_000_123_000_000,
+            "Frame/Seq": 2**40 + 5,
+            "Frame/CaptureTime": 1_700_000_065_456_000_000,
+            "Frame/Fps": 12.5,
+            "Frame/LatencyP99Ms": 41.0,
+            "Frame/Dropped": 2**33 + 1,
+            "Health/NE107": 0,
+            "Health/Code": 0,
+            "Camera/Connected": True,
+            "Camera/Frozen": False,
+            "Camera/Obscured": False,
+            "Model/Id": "unet-test",
+            "Model/Sha256": "deadbeef" + "01" * 28,
+            "Model/Backend": "openvino int8",
+            "Sw/Version": "0.1.0",
+            "Mask/Data": bytes(range(200)),
+            **named,
+        },
+    )
+
+
+@contextlib.contextmanager
+def speaking(gateway: Gateway, make=snapshot, *, period_s: float = 0.05):
+    """Publish `make()` again and again in a thread of the test, as the frames process does."""
+    import threading
+
+    stop = threading.Event()
+    with PlantLink(gateway.socket_path) as link:
+
+        def speak():
+            while not stop.wait(period_s):
+                link.publish(make())
+
+        thread = threading.Thread(target=speak, name="test-speaker")
+        thread.start()
+        try:
+            yield link
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def plant():
+    """The functions above, for tests that cannot import a conftest."""
+
+    class Plant:
+        run = staticmethod(running_gateway)
+        speak = staticmethod(speaking)
+        snapshot = staticmethod(snapshot)
+        until = staticmethod(until)
+        free_port = staticmethod(free_port)
+        users_file = staticmethod(users_file)
+        user = USER
+        password = PASSWORD
+
+    return Plant
