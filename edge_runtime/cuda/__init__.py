@@ -1,0 +1,1 @@
+"""CUDA through its driver: kernels, one context, buffers, a captured graph."""
