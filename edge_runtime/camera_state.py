@@ -89,19 +89,21 @@ class CameraState:
             if before is not None and before.picture.shape != frame.picture.shape:
                 self._forget()
             sane = self._watch.saw(frame, look)
+            if self._watch.faults(frame.monotonic_ns / 1e9):
+                self._forget()
             self._last = frame
             return sane
 
-    def segmented(
-        self, frame: Frame, gas: GasField, now_s: float, mask_data: bytes | None = None
-    ) -> None:
+    def segmented(self, frame: Frame, gas: GasField, now_s: float) -> LeakState:
         """Take in what the mask of a picture shows.
 
         Args:
             frame: the picture.
             gas: what its mask shows.
             now_s: when the mask was ready, monotonic.
-            mask_data: the mask as GEM1, where it is to be published.
+
+        Returns:
+            The leak state after it, as far as the frames go: health is for the snapshot to judge.
         """
         with self._lock:
             taken_s = frame.monotonic_ns / 1e9
@@ -111,13 +113,17 @@ class CameraState:
                 self._forget()
             self._verdict = self._leaks.update(gas, taken_s, frame.captured_ns)
             self._gas, self._segmented = gas, frame
-            if mask_data is not None:
-                self._mask_data = mask_data
             self._times_s.append(now_s)
             self._latencies_ms.append((now_s - taken_s) * 1e3)
             if int(now_s) != self._beat_second and not self._watch.faults(now_s):
                 self._beat_second = int(now_s)
                 self._heartbeat = (self._heartbeat + 1) & 0xFFFF
+            return self._verdict.state
+
+    def keep_mask(self, data: bytes) -> None:
+        """Publish this GEM1 mask until another one comes or nobody is looking."""
+        with self._lock:
+            self._mask_data = data
 
     def snapshot(
         self, now_s: float, reader: ReaderStatus, model: ModelFacts, dropped: int

@@ -21,15 +21,17 @@ _KILL_PATIENCE_S = 5.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # `-m` and `-c` put the current folder first: a stranger's contract.py there must not be ours.
+# So the child looks for modules where this process, whose order is set, does.
 _START = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; "
+    "import sys; sys.path[:] = {path!r}; "
     "import importlib; sys.exit(importlib.import_module(sys.argv.pop(1)).main(sys.argv[1:]))"
 )
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """Command line that runs `main(arguments)` of one of our modules in a new interpreter."""
-    return [sys.executable, "-c", _START, module, *arguments]
+    start = _START.format(path=[entry for entry in sys.path if entry])
+    return [sys.executable, "-c", start, module, *arguments]
 
 
 def die_with_parent(parent: int) -> None:

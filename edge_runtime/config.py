@@ -77,11 +77,10 @@ class HealthConfig(Section):
 
 
 class CameraConfig(Section):
-    """One `[[camera]]`."""
+    """One `[[camera]]`; the first is Modbus unit 1."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     source: str
-    unit: Annotated[int, Field(ge=1, le=16)] | None = None  # Modbus unit id; none: its position
     size: str | None = None  # "640x480": any other size is a fault of the camera
     credentials_file: Path | None = None  # one line "user:password", for rtsp
     leak: LeakConfig | None = None  # instead of [leak]
@@ -146,20 +145,13 @@ class DaemonConfig(Section):
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> DaemonConfig:
-        places: dict[tuple[str, str | int], int] = {}
-        for position, (camera, unit) in enumerate(zip(self.camera, self.units, strict=True)):
-            for what, value in (("name", camera.name), ("unit", unit)):
-                first = places.setdefault((what, value), position)
-                if first < position:
-                    raise _fault_at(
-                        ("camera", position, what), value, f"is that of camera {first + 1} already"
-                    )
+        names: dict[str, int] = {}
+        for position, camera in enumerate(self.camera):
+            first = names.setdefault(camera.name, position)
+            if first < position:
+                said = f"is the name of camera {first + 1} already"
+                raise _fault_at(("camera", position, "name"), camera.name, said)
         return self
-
-    @property
-    def units(self) -> tuple[int, ...]:
-        """Modbus unit id of every camera: the one given, or its position from 1."""
-        return tuple(each.unit or at for at, each in enumerate(self.camera, start=1))
 
     def leak_of(self, camera: CameraConfig) -> LeakConfig:
         """The leak rule of a camera: its own or the common one."""
@@ -203,7 +195,7 @@ def check_files(config: DaemonConfig) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def _fault_at(place: tuple[str | int, ...], value: str | int, said: str) -> ValidationError:
+def _fault_at(place: tuple[str | int, ...], value: str, said: str) -> ValidationError:
     """A fault with its place, so that its line in the file can be told."""
     kind = PydanticCustomError("fault", "{said}", {"said": said})
     details = InitErrorDetails(type=kind, loc=place, input=value)

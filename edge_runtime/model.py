@@ -68,12 +68,13 @@ def open_model(config: ModelConfig) -> RunningModel:
     )
     try:
         answer = known_answer_test(segmenter, bundle, config.precision)
-        if not answer.passed:
-            raise EngineError(f"known-answer test not passed: {answer.detail}")
-        _log.info("known-answer test passed: %s", answer.detail)
     except BaseException:
         segmenter.close()
         raise
+    if not answer.passed:
+        segmenter.close()
+        raise EngineError(f"known-answer test not passed: {answer.detail}")
+    _log.info("known-answer test passed: %s", answer.detail)
     facts = ModelFacts(
         model_id=bundle.manifest.model_id,
         sha256=bundle.manifest.files[graph_name(config.precision)].sha256,

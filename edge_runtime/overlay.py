@@ -13,7 +13,6 @@ from contract.tags import HealthCode, LeakState, Quality
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from contract.geometry import FrameFit
     from contract.tags import CameraSnapshot
 
 __all__ = ["blind_card", "caption", "draw_overlay", "jpeg_from_picture"]
@@ -39,22 +38,20 @@ def caption(snapshot: CameraSnapshot) -> tuple[str, LeakState]:
         why = " ".join(bit.name or "" for bit in HealthCode if bit in code)
         return f"{snapshot.camera}: UNKNOWN {why}", LeakState.UNKNOWN
     state = LeakState(int(snapshot.values.get("Leak/State", 255)))  # type: ignore[arg-type]
-    said = f"{snapshot.camera}: {state.name} {snapshot.values.get('Leak/AreaFraction', 0):.2%}"
-    return f"{said} {snapshot.quality.name}", state
+    area = float(snapshot.values.get("Leak/AreaFraction") or 0.0)  # type: ignore[arg-type]
+    return f"{snapshot.camera}: {state.name} {area:.2%} {snapshot.quality.name}", state
 
 
 def draw_overlay(
     picture: NDArray[np.uint8],
     mask: NDArray[np.uint8] | None,
-    fit: FrameFit,
     snapshot: CameraSnapshot,
 ) -> NDArray[np.uint8]:
     """Draw the mask, the largest region's box and the state over a copy of a (h, w, 3) picture.
 
     Args:
         picture: BGR, of any size.
-        mask: (H, W) class indices in the network's input; None where nothing was segmented.
-        fit: where the picture lies in that input.
+        mask: class indices of the valid field, of any size; None where nothing was segmented.
         snapshot: the camera's values.
 
     Returns:
@@ -66,9 +63,7 @@ def draw_overlay(
     size = max(1, round(width * scale)), max(1, round(height * scale))
     drawn = cv2.resize(picture, size) if scale < 1 else picture.copy()
     if mask is not None:
-        shown = cv2.resize(
-            np.ascontiguousarray(mask[fit.valid]), size, interpolation=cv2.INTER_NEAREST
-        )
+        shown = cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_NEAREST)
         colours = cv2.LUT(cv2.merge((shown, shown, shown)), _COLOURS)
         drawn = cv2.addWeighted(drawn, 1.0, colours, _OPACITY, 0)
     text, state = caption(snapshot)

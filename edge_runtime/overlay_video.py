@@ -1,4 +1,4 @@
-"""The overlay as a video file that is whole or not there, and plays at the speed things happened."""
+"""The overlay as a video file: whole or not there, and playing at the speed things happened."""
 
 from __future__ import annotations
 

@@ -1,0 +1,111 @@
+"""The two children of `gasedge run`: the frames process and the plant process.
+
+Each says that it lives with a byte a second on its standard output; one that falls silent is killed
+by the supervisor, whatever holds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contract.errors import GasedgeError
+from edge_runtime.child_process import die_with_parent
+from edge_runtime.config import load_daemon_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edge_runtime.config import DaemonConfig
+
+__all__ = ["SOCKET", "main"]
+
+_log = logging.getLogger(__name__)
+
+SOCKET = "plant.sock"
+_ALIVE_S = 1.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run one child.
+
+    Exit codes: 0 done, 1 failed, 2 configuration, 4 the backend needs a new process.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=("frames", "plant"))
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--log", type=int, default=logging.INFO)
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--until-end", action="store_true")
+    given = parser.parse_args(arguments)
+    die_with_parent(given.parent)
+    logging.basicConfig(
+        level=given.log,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s {given.role} %(name)s: %(message)s",
+    )
+    try:
+        config = load_daemon_config(given.config)
+        if given.role == "plant":
+            return _plant(config, given.folder / SOCKET)
+        return _frames(config, given.folder / SOCKET, given.video, until_end=given.until_end)
+    except GasedgeError as error:
+        _log.critical("%s", error)
+        return error.exit_code
+    except Exception:  # noqa: BLE001 - the log is the only one who can still tell
+        _log.critical("unexpected failure", exc_info=True)
+        return 1
+
+
+def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end: bool) -> int:
+    from edge_runtime.model import open_model
+    from edge_runtime.overlay_video import OverlayVideo
+    from edge_runtime.pipeline import Pipeline
+    from edge_runtime.plant.link import PlantLink
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as cleanup:
+        link = cleanup.enter_context(PlantLink(socket))
+        written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
+        pipeline = Pipeline(config, link, open_model=open_model, video=written)
+        cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
+        return pipeline.run(stop, until_end=until_end)
+
+
+def _plant(config: DaemonConfig, socket: Path) -> int:
+    from edge_runtime.plant.gateway import run_gateway
+
+    with _says_that_it_lives(lambda: True):
+        run_gateway(config.plant, [camera.name for camera in config.camera], socket)
+    return 0
+
+
+@contextlib.contextmanager
+def _says_that_it_lives(lives: Callable[[], bool]) -> Iterator[None]:
+    """Write a byte a second to standard output while `lives` says so."""
+    done = threading.Event()
+
+    def say() -> None:
+        with contextlib.suppress(OSError):
+            while not done.wait(_ALIVE_S):
+                if lives():
+                    os.write(sys.stdout.fileno(), b".")
+
+    thread = threading.Thread(target=say, name="gasedge-alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,277 @@
+"""The frames process: newest frame of each camera in turn -> mask -> leak state -> plant.
+
+One thread, the worker, owns the model and with it any CUDA context. A second one, the status
+thread, publishes twice a second from time alone, so that a camera that fell silent or a worker that
+hangs becomes *unknown* at the plant without the worker's help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from contract.errors import DeviceError, EngineError, GasedgeError, InputError
+from contract.label_map import GAS_SMOKE
+from contract.mask_encoding import encode_mask
+from contract.tags import HealthCode, Quality
+from edge_runtime.camera_state import CameraState, ModelFacts
+from edge_runtime.latest import LatestFrame
+from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
+from edge_runtime.reconnect import back_off_s
+from edge_runtime.regions import gas_field
+from edge_runtime.sources.reader import CameraReader, Phase
+from edge_runtime.supervision import look_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from contract.tags import CameraSnapshot
+    from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
+    from edge_runtime.frames import Frame
+    from edge_runtime.model import RunningModel
+    from edge_runtime.overlay_video import OverlayVideo
+
+__all__ = ["NEW_PROCESS", "Link", "Pipeline"]
+
+_log = logging.getLogger(__name__)
+
+NEW_PROCESS = DeviceError.exit_code  # exit code that asks for a new process
+_STATUS_S = 0.25
+_SHOW_S = 0.2  # at most five pictures a second and camera
+_CARD_S = 1.0
+_MASK_S = 0.5  # at most two masks a second and camera
+_HUNG_S = 20.0
+_LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
+_HOPELESS = 3  # attempts on a replay that never gave a frame
+
+
+class Link(Protocol):
+    """Where snapshots and pictures go; it never makes the worker wait."""
+
+    def publish(self, snapshot: CameraSnapshot) -> None:
+        """Hand over a camera's values."""
+
+    def show(self, camera: str, jpeg: bytes, captured_ns: int) -> None:
+        """Hand over a camera's overlay picture."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One camera: its reader, its slot and its state."""
+
+    camera: CameraConfig
+    slot: LatestFrame
+    reader: CameraReader
+    state: CameraState
+    every: bool
+    publishing: threading.Lock = field(default_factory=threading.Lock)
+    shown_s: float = 0.0
+    masked_s: float = 0.0
+
+
+class Pipeline:
+    """Serves all cameras of a configuration until stopped.
+
+    Args:
+        config: the daemon's configuration, paths resolved.
+        link: to the plant.
+        open_model: opens the model and lets it prove itself.
+        video: takes the first camera's overlay, too.
+    """
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        link: Link,
+        *,
+        open_model: Callable[[ModelConfig], RunningModel],
+        video: OverlayVideo | None = None,
+    ) -> None:
+        self._config = config
+        self._link = link
+        self._open_model = open_model
+        self._video = video
+        self._facts = ModelFacts()
+        self._arrived = threading.Event()
+        self._busy_since_s: float | None = None
+        self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether the worker has been on one frame for far too long."""
+        since_s = self._busy_since_s
+        return since_s is not None and time.monotonic() - since_s > _HUNG_S
+
+    def run(self, stop: threading.Event, *, until_end: bool = False) -> int:
+        """Serve until `stop` is set.
+
+        Args:
+            stop: set by anybody.
+            until_end: return when every source came to its end.
+
+        Returns:
+            0, or `NEW_PROCESS` when the backend failed and needs one.
+
+        Raises:
+            InputError: with `until_end`, when a source never gave a frame.
+        """
+        status = threading.Thread(
+            target=self._publish_status, args=(stop,), name="gasedge-status", daemon=True
+        )
+        with contextlib.ExitStack() as cleanup:
+            status.start()
+            cleanup.callback(status.join)
+            cleanup.callback(stop.set)
+            for line in self._lines:
+                cleanup.enter_context(line.reader)
+            model = self._opened_model(stop)
+            if model is None:
+                return 0
+            cleanup.enter_context(model.segmenter)
+            try:
+                return self._serve(model, stop, until_end=until_end)
+            except (EngineError, DeviceError) as error:
+                _log.critical("the backend failed, a new process is needed: %s", error)
+                self._facts = ModelFacts(
+                    model.facts.model_id,
+                    model.facts.sha256,
+                    model.facts.backend,
+                    HealthCode.MODEL_INVALID,
+                )
+                self._publish_all()
+                stop.wait(_LAST_WORDS_S)
+                return NEW_PROCESS
+
+    def _line(self, camera: CameraConfig, unit: int) -> _Line:
+        uri = camera.uri()
+        slot = LatestFrame(self._arrived)
+        state = CameraState(
+            camera.name,
+            unit,
+            health=self._config.health,
+            leak=self._config.leak_of(camera),
+            size=camera.picture_size,
+            is_test=uri.is_test,
+            version=importlib.metadata.version("gasedge"),
+        )
+        return _Line(camera, slot, CameraReader(camera.name, uri, slot), state, uri.every)
+
+    def _opened_model(self, stop: threading.Event) -> RunningModel | None:
+        """The model, once it can be believed; until then the plant is told that it cannot."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                model = self._open_model(self._config.model)
+            except DeviceError:
+                raise
+            except GasedgeError as error:
+                failures += 1
+                delay_s = back_off_s(failures, random.random(), base_s=2.0)
+                _log.error("no valid model: %s; next attempt in %.1f s", error, delay_s)
+                self._facts = ModelFacts(fault=HealthCode.MODEL_INVALID)
+                stop.wait(delay_s)
+            else:
+                self._facts = model.facts
+                return model
+        return None
+
+    def _serve(self, model: RunningModel, stop: threading.Event, *, until_end: bool) -> int:
+        while not stop.is_set():
+            # looked at before the slots: a frame that came before the end is still taken
+            ended = until_end and self._all_ended()
+            self._arrived.wait(0.1)
+            self._arrived.clear()
+            for line in self._lines:
+                frame = line.slot.take()
+                if frame is not None:
+                    self._busy_since_s = time.monotonic()
+                    self._process(line, frame, model)
+                    self._busy_since_s = None
+                    ended = False
+            if ended:
+                return 0
+        return 0
+
+    def _process(self, line: _Line, frame: Frame, model: RunningModel) -> None:
+        if not line.state.saw(frame, look_at(frame.picture)):
+            self._show(line, frame, None, self._publish(line))
+            return
+        segmentation = model.segment_picture(frame.picture)
+        height, width = frame.picture.shape[:2]
+        fit = model.segmenter.geometry.of(width, height)
+        mask = segmentation.mask[0]
+        gas = gas_field(mask, segmentation.score[0], fit)
+        now_s = time.monotonic()
+        state = line.state.segmented(frame, gas, now_s)
+        if now_s - line.masked_s >= _MASK_S:
+            line.masked_s = now_s
+            data = encode_mask(
+                mask[fit.valid] == GAS_SMOKE,
+                frame_seq=frame.seq,
+                captured_ns=frame.captured_ns,
+                monotonic_ns=frame.monotonic_ns,
+                score=gas.score,
+                state=state.value,
+                model_sha256=model.facts.sha256,
+            )
+            line.state.keep_mask(data)
+        self._show(line, frame, mask[fit.valid], self._publish(line))
+
+    def _show(
+        self,
+        line: _Line,
+        frame: Frame,
+        mask: NDArray[np.uint8] | None,
+        snapshot: CameraSnapshot,
+    ) -> None:
+        """Draw what the worker just saw, at most so often; into the video every time."""
+        now_s = time.monotonic()
+        video = self._video if line is self._lines[0] else None
+        due = now_s - line.shown_s >= _SHOW_S
+        if not due and video is None:
+            return
+        drawn = draw_overlay(frame.picture, mask, snapshot)
+        if video is not None:
+            video.write(drawn, None if line.every else frame.monotonic_ns / 1e9)
+        if due:
+            line.shown_s = now_s
+            self._link.show(line.camera.name, jpeg_from_picture(drawn), frame.captured_ns)
+
+    def _publish(self, line: _Line) -> CameraSnapshot:
+        # one at a time: an older snapshot must not overtake a newer one on its way to the link
+        with line.publishing:
+            snapshot = line.state.snapshot(
+                time.monotonic(), line.reader.status, self._facts, line.slot.dropped
+            )
+            self._link.publish(snapshot)
+        return snapshot
+
+    def _publish_all(self) -> None:
+        for line in self._lines:
+            snapshot = self._publish(line)
+            now_s = time.monotonic()
+            if snapshot.quality is Quality.BAD and now_s - line.shown_s >= _CARD_S:
+                line.shown_s = now_s
+                self._link.show(
+                    line.camera.name, jpeg_from_picture(blind_card(snapshot)), time.time_ns()
+                )
+
+    def _publish_status(self, stop: threading.Event) -> None:
+        while not stop.wait(_STATUS_S):
+            self._publish_all()
+
+    def _all_ended(self) -> bool:
+        for line in self._lines:
+            status = line.reader.status
+            if not status.captured and status.failures >= _HOPELESS:
+                raise InputError(f"camera {line.camera.name}: {status.detail}")
+        return all(line.reader.status.phase is Phase.ENDED for line in self._lines)

@@ -1,0 +1,190 @@
+"""The parent of `gasedge run`: keeps the frames process and the plant process alive.
+
+It does nothing else, so there is little in it that could fail. When the frames process is gone the
+plant process says *unknown* by itself; when the plant process is gone the frames go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contract.errors import ConfigError
+from edge_runtime.child_process import end_group, python_command
+from edge_runtime.restart import RestartPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["INTERRUPTED", "supervise"]
+
+_log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+_SILENT_S = 15.0  # a child says that it lives every second
+_FIRST_WORD_S = 120.0  # importing and loading on a small board takes its time
+_PATIENCE_S = 5.0  # to finish a video or close its servers
+_TICK_MS = 100
+
+
+class _Child:
+    """One child process and its restarts."""
+
+    def __init__(self, role: str, command: list[str]) -> None:
+        self.role = role
+        self.policy = RestartPolicy()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+        self._command = command
+        self._started_s = 0.0
+        self._heard_s = 0.0
+        self._next_s = 0.0
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the parent, who ends its children in order
+        )
+        self.starts += 1
+        self._started_s = time.monotonic()
+        self._heard_s = self._started_s + _FIRST_WORD_S - _SILENT_S
+
+    def listen(self) -> None:
+        """Take in what the child said; kill it when it is silent for too long."""
+        if self.process is None or self.process.stdout is None:
+            return
+        pipe = self.process.stdout.fileno()
+        if select.select([pipe], [], [], 0)[0] and os.read(pipe, 4096):
+            self._heard_s = time.monotonic()
+        if time.monotonic() - self._heard_s > _SILENT_S:
+            _log.error("the %s process hangs and is killed", self.role)
+            end_group(self.process)
+
+    def ended(self) -> int | None:
+        """The exit code of a child that just ended; its restart is planned."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        code = int(self.process.returncode)
+        end_group(self.process)  # what it started goes with it
+        self.process = None
+        now_s = time.monotonic()
+        wait_s = self.policy.ended(now_s, now_s - self._started_s, random.random())
+        self._next_s = now_s + wait_s
+        return code
+
+    def restart_if_due(self) -> None:
+        if self.process is None and time.monotonic() >= self._next_s:
+            self.start()
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until the restart."""
+        return max(0.0, self._next_s - time.monotonic())
+
+    def close(self) -> None:
+        if self.process is not None:
+            end_group(self.process, patience_s=_PATIENCE_S)
+            self.process = None
+
+
+def supervise(
+    config: Path,
+    *,
+    duration_s: float | None = None,
+    until_end: bool = False,
+    video: Path | None = None,
+    log_level: int = logging.INFO,
+) -> int:
+    """Run the daemon until SIGTERM, SIGINT, `duration_s` or, with `until_end`, its sources' end.
+
+    Args:
+        config: the daemon's configuration, checked before.
+        duration_s: stop after so long.
+        until_end: stop when every source came to its end.
+        video: where the first camera's overlay is kept.
+        log_level: of the children.
+
+    Returns:
+        0 done, 1 a source or the model failed with `until_end`, 130 interrupted.
+
+    Raises:
+        ConfigError: when a child cannot work with the configuration.
+    """
+    deadline_s = None if duration_s is None else time.monotonic() + duration_s
+    with contextlib.ExitStack() as cleanup:
+        stopped = cleanup.enter_context(_stop_signals())
+        # made by mkdtemp with mode 0700: nobody else may speak to the plant process
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gasedge-")))
+        common = [str(config), "--folder", str(folder), "--parent", str(os.getpid())]
+        common += ["--log", str(log_level)]
+        frames = ["--video", str(video)] if video is not None else []
+        frames += ["--until-end"] if until_end else []
+        children = [
+            _Child("plant", python_command("edge_runtime.daemon", "plant", *common)),
+            _Child("frames", python_command("edge_runtime.daemon", "frames", *common, *frames)),
+        ]
+        for child in children:
+            cleanup.callback(child.close)
+            child.start()
+        while stopped() is None:
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                return 0
+            for child in children:
+                child.listen()
+                code = child.ended()
+                if code is not None:
+                    done = _judge(child, code, until_end=until_end)
+                    if done is not None:
+                        return done
+                child.restart_if_due()
+            select.select([], [], [], _TICK_MS / 1000)
+        return INTERRUPTED if stopped() == signal.SIGINT else 0
+
+
+def _judge(child: _Child, code: int, *, until_end: bool) -> int | None:
+    """What the end of a child means for the whole; None goes on with a restart."""
+    if code == ConfigError.exit_code and child.starts == 1:
+        raise ConfigError(
+            f"the {child.role} process cannot work with this configuration: see above"
+        )
+    if child.role == "frames" and until_end and code in (0, 1):
+        return code
+    spent = "; its budget of restarts is spent" if child.policy.is_spent else ""
+    _log.error(
+        "the %s process ended with code %d%s; next start in %.1f s",
+        child.role,
+        code,
+        spent,
+        child.wait_s,
+    )
+    return None
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], int | None]]:
+    """Remember SIGTERM and SIGINT instead of dying of them; yield what asks for the first."""
+    seen: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        del frame
+        seen.append(number)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, remember) for number in numbers]
+    try:
+        yield lambda: seen[0] if seen else None
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,41 @@
+"""`gasedge config check`: what is wrong with a configuration, by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.group("config")
+def command() -> None:
+    """Look at configuration files."""
+
+
+@command.command("check")
+@click.argument("config", type=click.Path(path_type=Path))
+def check(config: Path) -> None:
+    """Check CONFIG.toml, a daemon's or a training's, and what it names."""
+    from contract.config import read_toml
+    from contract.errors import ConfigError
+
+    tables = read_toml(config).keys()
+    if tables & {"camera", "plant", "leak", "health"}:
+        from edge_runtime.config import check_files, load_daemon_config
+
+        daemon = load_daemon_config(config)
+        check_files(daemon)
+        cameras = ", ".join(camera.name for camera in daemon.camera)
+        click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
+    elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:
+        from train.config import load_train_config
+
+        load_train_config(config)
+        click.echo(f"{config}: OK, a training's configuration")
+    else:
+        raise ConfigError(
+            f"{config}: is no gasedge configuration: a daemon's has [model] and [[camera]], "
+            "a training's has [[data]] or [[simulated]]"
+        )
