@@ -99,7 +99,7 @@ def bundle_from_network(
         need(package, extra="export")
     from export.deploy_graph import onnx_from_network
 
-    with tqdm(total=2 + 2 * len(_PRECISIONS), desc="export", unit="step", leave=False) as steps:
+    with tqdm(total=2 + 2 * len(_PRECISIONS), desc="export", leave=False, disable=None) as steps:
         if golden_frames is None:
             candidates = simulated_frames(geometry)
         else:

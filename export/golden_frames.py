@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 
 from contract.errors import CheckError, InputError
 from contract.label_map import GAS_SMOKE
-from contract.pictures import fit_picture, pictures_in, read_picture
 from contract.simulated_scene import SimulatedScene
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from contract.geometry import InputGeometry
 
-__all__ = ["choose_golden", "frames_from_folder", "simulated_frames"]
+__all__ = ["choose_golden", "simulated_frames"]
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +31,6 @@ _SEEN = 0.002  # share of the pixels from which gas counts as seen in a frame
 _SIMULATED_SEED = 20260
 _SIMULATED_PAIRS = 6
 _FULL_PLUME = 40  # frames until the plume has spread
-
-
-def frames_from_folder(folder: Path, geometry: InputGeometry) -> Frames:
-    """Every picture of a folder, fitted.
-
-    Raises:
-        InputError: when the folder holds no picture or one of them cannot be read.
-    """
-    return np.stack([fit_picture(read_picture(p), geometry) for p in pictures_in(folder)])
 
 
 def simulated_frames(geometry: InputGeometry) -> Frames:
