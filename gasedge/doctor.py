@@ -56,7 +56,6 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("asyncua", "asyncua"),
         Package("cryptography", "cryptography"),
         _OPENCV,
-        Package("pyModbusTCP", "pyModbusTCP.server"),
     ),
 }
 

@@ -38,7 +38,7 @@ HEAVY = (
     "tensorrt_rtx_bindings",
 )
 # Protocol libraries: only their servers need them, and these run in a process of their own.
-PROTOCOLS = ("aiohttp", "asyncua", "cryptography", "pyModbusTCP")
+PROTOCOLS = ("aiohttp", "asyncua", "cryptography")
 LIGHT_ROOMS = ("contract", "edge_runtime", "gasedge")
 
 
