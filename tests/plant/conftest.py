@@ -56,6 +56,14 @@ class Gateway:
     ports: dict[str, int]
     process: subprocess.Popen
     log: Path
+    mark: int = 0
+
+    def forget(self) -> None:
+        """Look only at what the gateway logs from here on."""
+        self.mark = len(self.log.read_text())
+
+    def said(self, what: str) -> bool:
+        return what in self.log.read_text()[self.mark :]
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
@@ -159,6 +167,7 @@ def speaking(gateway: Gateway, make=snapshot, *, period_s: float = 0.05):
                 link.publish(make())
 
         thread = threading.Thread(target=speak, name="test-speaker")
+        gateway.forget()
         thread.start()
         try:
             yield link
@@ -167,7 +176,7 @@ def speaking(gateway: Gateway, make=snapshot, *, period_s: float = 0.05):
             thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plant():
     """The functions above, for tests that cannot import a conftest."""
 
