@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contract.bundle import Bundle
+    from contract.geometry import InputGeometry
     from contract.precision import Precision
     from contract.segmenter import Segmenter
 
-__all__ = ["BACKENDS", "open_backend"]
+__all__ = ["BACKENDS", "open_backend", "open_graph"]
 
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt")
 
@@ -58,6 +59,36 @@ def open_backend(
     return segmenter
 
 
+def open_graph(
+    graph: bytes,
+    geometry: InputGeometry,
+    precision: Precision,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Segmenter:
+    """Open a deploy graph that need not stand in a bundle yet on a CPU backend.
+
+    Args:
+        graph: bytes of the ONNX file, checked by the caller.
+        geometry: the network's input.
+        precision: what the graph was made for.
+        backend: "auto", "openvino" or "onnxruntime".
+        threads: CPU threads, None for all.
+
+    Raises:
+        MissingPackageError: when the backend's package is not installed.
+        EngineError: when the backend cannot load the graph.
+    """
+    if (_automatic(None) if backend == "auto" else backend) == "openvino":
+        from edge_runtime.backends.openvino_cpu import OpenVINOSegmenter
+
+        return OpenVINOSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+    from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
+
+    return OnnxRuntimeSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+
+
 def _automatic(engine: Path | None) -> str:
     if engine is not None:
         return "tensorrt"
@@ -80,10 +111,4 @@ def _opened(
         graph_sha256 = bundle.manifest.files[graph_name(precision)].sha256
         return TensorRTSegmenter(engine, geometry=geometry, graph_sha256=graph_sha256)
     graph = bundle.graph(precision)
-    if backend == "openvino":
-        from edge_runtime.backends.openvino_cpu import OpenVINOSegmenter
-
-        return OpenVINOSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
-    from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
-
-    return OnnxRuntimeSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+    return open_graph(graph, geometry, precision, backend=backend, threads=threads)

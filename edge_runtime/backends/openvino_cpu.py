@@ -67,7 +67,11 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         if precision is Precision.INT8:
             from edge_runtime.backends.openvino_int8 import rewrite_activations
 
-            rewrite_activations(self._model)
+            if not rewrite_activations(self._model):
+                raise EngineError(
+                    f"OpenVINO {openvino.__version__} reads the int8 graph in a form that gasedge "
+                    "does not know, so its numbers cannot be trusted: take backend onnxruntime"
+                )
         cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         version = openvino.__version__.split("-")[0]
         self._name = f"OpenVINO {version} {precision} on {cpu}"

@@ -1,0 +1,157 @@
+"""Hold the INT8 graph against FP32 on pictures that it was not calibrated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.card import Agreement
+from contract.errors import CheckError, InputError
+from contract.evaluation import evaluate
+from contract.label_map import CLASSES, GAS_SMOKE
+from contract.packages import need
+from contract.pictures import fit_picture, read_picture
+from contract.precision import Precision
+from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
+from edge_runtime.backends.open import open_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from contract.bundle import Bundle
+    from contract.scores import Scores
+    from contract.segmenter import Segmenter
+
+__all__ = ["ControlResult", "check_on_control", "require_budget"]
+
+_PICTURES = 32  # for the agreement; scores take all
+_TOLERANCE = (0.005, 0.05)  # smallest and largest golden tolerance, share of a frame's pixels
+_GAS = CLASSES[GAS_SMOKE].name
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What the checks found."""
+
+    scores: dict[Precision, Scores]
+    backends: dict[Precision, str]
+    agreement: tuple[Agreement, ...]
+    golden: dict[str, bytes]  # golden mask file -> PNG of class indices
+    tolerance: float  # share of a golden frame's pixels that may differ
+
+
+def check_on_control(
+    bundle: Bundle, int8: bytes, data: Path, only: Sequence[str] | None, pictures: Sequence[Path]
+) -> ControlResult:
+    """Score FP32, FP16 and INT8 on the control set and compare their masks.
+
+    The CPU runtime is the one the device would take; the reference is ONNX Runtime running the
+    graph node by node. Golden masks come from the reference, and their tolerance is twice the
+    most that the two were seen to differ in.
+
+    Args:
+        bundle: with the graphs of the other precisions.
+        int8: bytes of the INT8 graph.
+        data: the control set.
+        only: stems to take.
+        pictures: files of the control set.
+
+    Raises:
+        CheckError: when the runtime computes the INT8 graph otherwise than the reference.
+        InputError: when the control set has no gas or smoke.
+    """
+    geometry = bundle.manifest.input
+    graphs = {each: bundle.graph(each) for each in bundle.precisions} | {Precision.INT8: int8}
+    chosen = [pictures[i] for i in _spread(len(pictures), _PICTURES)]
+    shown = [fit_picture(read_picture(path), geometry) for path in chosen]
+    golden_frames = [_decoded(bundle.read(entry.frame)) for entry in bundle.manifest.golden]
+    scores: dict[Precision, Scores] = {}
+    backends: dict[Precision, str] = {}
+    masks: dict[Precision, list[NDArray[np.uint8]]] = {}
+    for precision, graph in graphs.items():
+        with open_graph(graph, geometry, precision) as segmenter:
+            scores[precision] = evaluate(segmenter, data, only=only).scores
+            backends[precision] = segmenter.name
+            masks[precision] = _masks(segmenter, shown + golden_frames)
+    if not scores[Precision.FP32].classes[_GAS].truth_pixels:
+        raise InputError(f"{data}: no control mask shows gas or smoke; INT8 cannot be judged by it")
+    with OnnxRuntimeSegmenter(
+        int8, geometry=geometry, precision=Precision.INT8, optimise=False
+    ) as reference:
+        truth, reference_name = _masks(reference, shown + golden_frames), reference.name
+    against_reference = _agreement(
+        backends[Precision.INT8], masks[Precision.INT8], reference_name, truth
+    )
+    low, high = _TOLERANCE
+    if against_reference.worst > high:
+        raise CheckError(
+            f"{against_reference.of} differs from the graph as written in "
+            f"{against_reference.worst:.1%} of a frame's pixels ({high:.0%} may): this runtime "
+            "computes INT8 wrongly on this CPU; the bundle is unchanged, report the versions above"
+        )
+    golden = {
+        entry.mask(Precision.INT8): _png(mask)
+        for entry, mask in zip(bundle.manifest.golden, truth[len(shown) :], strict=True)
+    }
+    others = [
+        _agreement(backends[each], masks[each], backends[Precision.FP32], masks[Precision.FP32])
+        for each in graphs
+        if each is not Precision.FP32
+    ]
+    return ControlResult(
+        scores=scores,
+        backends=backends,
+        agreement=(*others, against_reference),
+        golden=golden,
+        tolerance=min(high, max(low, 2 * against_reference.worst)),
+    )
+
+
+def require_budget(scores: dict[Precision, Scores], max_iou_drop: float) -> float:
+    """Gas-smoke IoU that INT8 loses against FP32 on the control set.
+
+    Raises:
+        CheckError: when it is more than the budget.
+    """
+    fp32, int8 = (scores[p].classes[_GAS].iou or 0.0 for p in (Precision.FP32, Precision.INT8))
+    drop = fp32 - int8
+    if drop > max_iou_drop:
+        raise CheckError(
+            f"INT8 loses {drop:.4f} of {_GAS} IoU on {scores[Precision.FP32].n_images} control "
+            f"images (FP32 {fp32:.4f}, INT8 {int8:.4f}), the budget is {max_iou_drop:.4f}; the "
+            "bundle is unchanged: give more and more varied frames, try the other --method, or "
+            f"accept it with --max-iou-drop {np.ceil(drop * 1000) / 1000:.3f}"
+        )
+    return drop
+
+
+def _masks(segmenter: Segmenter, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    return [segmenter.segment(frame[None]).mask[0] for frame in frames]
+
+
+def _agreement(
+    of: str, found: list[NDArray[np.uint8]], against: str, truth: list[NDArray[np.uint8]]
+) -> Agreement:
+    shares = [float(np.mean(a != b)) for a, b in zip(found, truth, strict=True)]
+    return Agreement(
+        of=of, against=against, mean=float(np.mean(shares)), worst=max(shares), frames=len(shares)
+    )
+
+
+def _spread(length: int, most: int) -> list[int]:
+    return sorted({round(i) for i in np.linspace(0, length - 1, min(length, most))})
+
+
+def _decoded(png: bytes) -> NDArray[np.uint8]:
+    cv2 = need("cv2", extra="export")
+    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))
+
+
+def _png(mask: NDArray[np.uint8]) -> bytes:
+    cv2 = need("cv2", extra="export")
+    return bytes(cv2.imencode(".png", mask)[1].tobytes())
