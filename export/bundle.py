@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from contract.bundle import Bundle, create_bundle, graph_name
+from contract.bundle import BUNDLE_SUFFIX, Bundle, create_bundle, graph_name
+from contract.errors import ConfigError
 from contract.manifest import GoldenEntry
 from contract.packages import need, versions_of
 from contract.pictures import fit_picture
@@ -60,6 +61,7 @@ def bundle_from_checkpoint(
 
     Raises:
         CheckError: when a graph disagrees with the network, or no golden frame shows gas.
+        ConfigError: when `out` is no bundle's name or is already there.
         InputError: when the checkpoint cannot be used.
     """
     need("torch", extra="train")
@@ -95,6 +97,10 @@ def bundle_from_network(
         training: what is known of how it was trained.
         golden_frames: candidates for the known-answer test.
     """
+    if out.suffix != BUNDLE_SUFFIX:
+        raise ConfigError(f"{out}: a bundle's name ends in {BUNDLE_SUFFIX}")
+    if out.exists():
+        raise ConfigError(f"{out}: is already there; remove it or give another name")
     for package in ("onnx", "onnxscript", "onnxruntime", "cv2"):
         need(package, extra="export")
     from export.deploy_graph import onnx_from_network

@@ -38,7 +38,10 @@ def tidy_graph(model: Any) -> bytes:
     onnx = need("onnx", extra="export")
     found = [(each.domain, each.version) for each in model.opset_import]
     if found != [("", 17)]:
-        raise GasedgeError(f"the exporter wrote opsets {found} and not 17; update torch and onnx")
+        raise GasedgeError(
+            f"the exporter wrote opset {found} and not 17, which TensorRT 8.5 needs: the network "
+            "has an operation that could not be written so (a mean over an axis is one)"
+        )
     _scales_for_sizes(onnx, model)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__)
 _ROOT = _HERE.parent.parent
+_NETWORK = _ROOT / "train/networks/frame_network.py"
 _KEPT_S = 24 * 3600.0  # another test run may still read an older one
 TINY = InputGeometry(width=64, height=64)
 
@@ -51,17 +52,7 @@ def tiny_network(seed: int = 0) -> nn.Module:
     import segmentation_models_pytorch as smp
     import torch
 
-    class FrameNetwork(torch.nn.Module):
-        def __init__(self, core: nn.Module) -> None:
-            super().__init__()
-            self.core = core
-            self.register_buffer("mean", torch.full((1, 3, 1, 1), 110.0))
-            self.register_buffer("std", torch.full((1, 3, 1, 1), 55.0))
-
-        def forward(self, frames: torch.Tensor) -> torch.Tensor:
-            pixels = frames.float().permute(0, 3, 1, 2)
-            logits: torch.Tensor = self.core((pixels - self.mean) / self.std)
-            return logits
+    from train.networks.frame_network import FrameNetwork
 
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
@@ -72,10 +63,10 @@ def tiny_network(seed: int = 0) -> nn.Module:
             decoder_channels=(32, 16, 16),
             classes=3,
         )
-        network = FrameNetwork(core)
+        network = FrameNetwork(core, mean=(110,) * 3, std=(55,) * 3)
         pictures = torch.from_numpy(tiny_pictures(8, seed=seed + 1))
         network.train()  # batch normalisation takes its statistics from these pictures
-        for _ in range(30):
+        for _ in range(12):
             network(pictures)
         network.eval()
         head = core.segmentation_head[0]
@@ -103,8 +94,12 @@ def make_tiny_bundle(out: Path) -> Bundle:
 
 def kept_tiny_bundle(folder: Path) -> Path:
     """The tiny bundle in `folder`, exported anew when anything that makes it has changed."""
+    import torch
+
     makers = hashlib.sha256()
-    for source in sorted([*_ROOT.glob("export/*.py"), _ROOT / "contract/manifest.py", _HERE]):
+    for source in sorted(
+        [*_ROOT.glob("export/*.py"), _ROOT / "contract/manifest.py", _NETWORK, _HERE]
+    ):
         makers.update(source.read_bytes())
     for package in ("torch", "onnx", "onnxscript", "onnxruntime", "segmentation-models-pytorch"):
         makers.update(importlib.metadata.version(package).encode())
@@ -114,7 +109,12 @@ def kept_tiny_bundle(folder: Path) -> Path:
             if time.time() - old.stat().st_mtime > _KEPT_S:
                 shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=folder) as making:
-            made = make_tiny_bundle(Path(making) / kept.name).path
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # on a busy machine threads that wait for each other crawl
+            try:
+                made = make_tiny_bundle(Path(making) / kept.name).path
+            finally:
+                torch.set_num_threads(threads)
             with contextlib.suppress(OSError):  # another worker was first
                 made.rename(kept)
     return kept
