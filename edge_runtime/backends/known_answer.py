@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contract.bundle import Bundle
+    from contract.manifest import GoldenEntry
     from contract.precision import Precision
     from contract.segmenter import Segmenter
 
-__all__ = ["KnownAnswer", "known_answer_test"]
+__all__ = ["KnownAnswer", "golden_frame", "known_answer_test"]
 
 _GAS_AGREEMENT = 0.5
 
@@ -59,7 +60,7 @@ def known_answer_test(segmenter: Segmenter, bundle: Bundle, precision: Precision
         )
     worst, frame, in_both, in_either = 0.0, golden[0].name, 0, 0
     for entry in golden:
-        found = segmenter.segment(_pixels(bundle, entry.frame, channels=3)[None]).mask[0]
+        found = segmenter.segment(golden_frame(bundle, entry)[None]).mask[0]
         expected = _pixels(bundle, entry.mask(precision), channels=1)
         differing = float(np.mean(found != expected))
         gas, golden_gas = found == GAS_SMOKE, expected == GAS_SMOKE
@@ -79,6 +80,15 @@ def known_answer_test(segmenter: Segmenter, bundle: Bundle, precision: Precision
         f"{segmenter.name} {verdict} the golden masks: {worst:.3%} of pixels differ on {frame}, "
         f"{tolerance:.3%} may; {gas_said} ({len(golden)} frames)",
     )
+
+
+def golden_frame(bundle: Bundle, entry: GoldenEntry) -> NDArray[np.uint8]:
+    """The (H, W, 3) BGR frame of a golden entry.
+
+    Raises:
+        IntegrityError: when it differs from the manifest or is not of the network's input size.
+    """
+    return _pixels(bundle, entry.frame, channels=3)
 
 
 def _pixels(bundle: Bundle, name: str, *, channels: int) -> NDArray[np.uint8]:

@@ -57,6 +57,8 @@ class OnnxRuntimeSegmenter(AbstractContextManager["OnnxRuntimeSegmenter"]):
         options.log_severity_level = _ERRORS_ONLY
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Its idle threads would spin on the cores that the cameras and the plant need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Its optimiser merges Q/DQ pairs that have FP16 scales into wrong numbers (7 % of a mask's
         # pixels in 1.32); left as they are, the pairs are computed rightly.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
