@@ -11,9 +11,10 @@ import zlib
 
 HEADER = struct.Struct("<4sBBHHHQQQHHI32s")
 NAMES = (
-    "magic version encoding width height flags frame_seq captured_ns monotonic_ns score state "
-    "payload_bytes model_sha256"
-).split()
+    *("magic", "version", "encoding", "width", "height", "flags"),
+    *("frame_seq", "captured_ns", "monotonic_ns"),
+    *("score", "state", "payload_bytes", "model_sha256"),
+)
 
 
 def read_gem1(data):
