@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["VIDEO_SUFFIXES", "OverlayVideo"]
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
-_LONGEST_GAP_S = 5.0  # a longer one is cut short
+_LONGEST_GAP_S = 1.0
 
 
 class OverlayVideo:
@@ -42,7 +42,8 @@ class OverlayVideo:
         self._file = contextlib.ExitStack()
         self._writer: Any = None
         self._size = (0, 0)
-        self._next_s: float | None = None
+        self._start_s: float | None = None
+        self._written = 0
 
     def write(self, picture: NDArray[np.uint8], at_s: float | None = None) -> None:
         """Add a (h, w, 3) BGR picture.
@@ -56,14 +57,10 @@ class OverlayVideo:
             self._open(picture)
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)
-        repeats = 1
-        if at_s is not None:
-            start = self._next_s if self._next_s is not None else at_s
-            start = max(start, at_s - _LONGEST_GAP_S)
-            repeats = max(0, int((at_s - start) * self._fps) + 1)
-            self._next_s = start + repeats / self._fps
+        repeats = 1 if at_s is None else self._due(at_s) - self._written
         for _ in range(repeats):
             self._writer.write(picture)
+        self._written += max(0, repeats)
 
     def close(self) -> None:
         """Finish the file; a second call does nothing."""
@@ -82,6 +79,15 @@ class OverlayVideo:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _due(self, at_s: float) -> int:
+        """How many pictures the file must hold at `at_s`."""
+        if self._start_s is None:
+            self._start_s = at_s
+        # a gap is cut short: a picture that is held for long would look like the present
+        end_s = self._start_s + self._written / self._fps
+        self._start_s += max(0.0, at_s - end_s - _LONGEST_GAP_S)
+        return int((at_s - self._start_s) * self._fps + 1e-3) + 1
 
     def _open(self, picture: NDArray[np.uint8]) -> None:
         cv2 = need("cv2", extra="cpu")

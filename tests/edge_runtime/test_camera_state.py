@@ -1,0 +1,185 @@
+"""Blind is not "no leak": the snapshot of a camera under a virtual clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from contract.tags import TAGS, HealthCode, LeakState, Quality
+from edge_runtime.camera_state import CameraState, ModelFacts
+from edge_runtime.config import HealthConfig, LeakConfig
+from edge_runtime.regions import GasField
+from edge_runtime.sources.reader import Phase, ReaderStatus
+from edge_runtime.supervision import look_at
+from tests.edge_runtime.conftest import frame_at, noisy_picture
+
+ZERO = 100.0
+CLEAR = GasField(0.0, 0, 0.0, 0, None, None)
+GAS = GasField(0.02, 61, 0.9, 1, (0.25, 0.5), (4, 5, 6, 7))
+RUNS = ModelFacts("m", "ab" * 32, "test backend", HealthCode(0))
+
+
+class Camera:
+    """A camera at ten pictures a second whose worker segments each."""
+
+    def __init__(self, *, is_test: bool = False) -> None:
+        self.state = CameraState(
+            "north",
+            1,
+            health=HealthConfig(),
+            leak=LeakConfig(),
+            size=None,
+            is_test=is_test,
+            version="0.1",
+        )
+        self.at = 0.0
+        self.reader = ReaderStatus(phase=Phase.READING)
+
+    def sees(self, field: GasField, seconds: float, picture=None) -> None:
+        for _ in range(round(seconds * 10)):
+            self.at += 0.1
+            seq = self.reader.captured + 1
+            self.reader = replace(self.reader, captured=seq)
+            shown = noisy_picture(seq) if picture is None else picture
+            frame = frame_at(self.at, shown, seq=seq)
+            if self.state.saw(frame, look_at(shown)):
+                self.state.segmented(frame, field, ZERO + self.at + 0.01)
+                self.state.keep_mask(b"mask")
+
+    def snapshot(self, after: float = 0.02, model: ModelFacts = RUNS):
+        return self.state.snapshot(ZERO + self.at + after, self.reader, model, 0)
+
+    def code(self, **options) -> HealthCode:
+        return HealthCode(self.snapshot(**options).values["Health/Code"])
+
+
+def assert_says_nothing(snapshot) -> None:
+    """Bad, unknown, and no value left that could be read as a clear sky."""
+    assert snapshot.quality is Quality.BAD
+    assert snapshot.values["Leak/State"] == LeakState.UNKNOWN
+    said = [n for n in snapshot.values if n.startswith(("Leak/", "Mask/")) and n != "Leak/State"]
+    assert said == []
+
+
+def test_a_watched_scene_without_gas_is_none_and_good():
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    snapshot = camera.snapshot()
+    assert snapshot.quality is Quality.GOOD
+    assert snapshot.values["Leak/State"] == LeakState.NONE
+    assert snapshot.values["Leak/AreaFraction"] == 0.0
+    assert snapshot.values["Frame/Fps"] == pytest.approx(10, rel=0.01)
+    assert snapshot.values["Frame/LatencyP99Ms"] == pytest.approx(10, rel=0.01)
+
+
+def test_a_leak_carries_all_its_values():
+    camera = Camera()
+    camera.sees(GAS, 5)
+    values = camera.snapshot().values
+    assert values["Leak/State"] == LeakState.LEAK
+    assert values["Leak/BBox"] == (4, 5, 6, 7)
+    assert values["Leak/CentroidX"] == 0.25
+    assert values["Leak/DurationS"] == 4
+    assert values["Leak/OnsetTime"] == pytest.approx(1.8e18 + 1e8, abs=1000)
+    assert values["Mask/Data"] == b"mask"
+
+
+def test_every_value_has_a_row_in_the_tag_table():
+    camera = Camera()
+    camera.sees(GAS, 5)
+    assert set(camera.snapshot().values) <= {tag.name for tag in TAGS}
+
+
+def test_before_the_first_picture_nothing_is_said():
+    assert_says_nothing(Camera().snapshot())
+    assert HealthCode.NO_CAMERA in Camera().code()
+
+
+def test_the_first_pictures_do_not_say_no_leak():
+    camera = Camera()
+    camera.sees(CLEAR, 0.5)
+    assert_says_nothing(camera.snapshot())
+    assert camera.code() == HealthCode.STARTING
+
+
+def test_a_lost_camera_is_stale_then_unknown_within_two_seconds():
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    assert camera.snapshot(after=0.6).quality is Quality.STALE
+    assert camera.snapshot(after=0.6).values["Leak/State"] == LeakState.NONE
+    assert_says_nothing(camera.snapshot(after=2.05))
+    assert not camera.snapshot(after=2.05).values["Camera/Connected"]
+
+
+def test_a_reader_that_knows_of_its_loss_is_believed_at_once():
+    camera = Camera()
+    camera.sees(GAS, 5)
+    camera.reader = replace(camera.reader, phase=Phase.WAITING, failures=1)
+    assert_says_nothing(camera.snapshot())
+
+
+def test_a_frozen_camera_is_reported_bad_not_clear():
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    camera.sees(CLEAR, 2, picture=noisy_picture(5))
+    assert_says_nothing(camera.snapshot())
+    assert camera.snapshot().values["Camera/Frozen"] is True
+
+
+def test_a_file_that_ended_is_unknown_at_once_and_stays_so():
+    camera = Camera(is_test=True)
+    camera.sees(CLEAR, 3)
+    assert camera.snapshot().quality is Quality.UNCERTAIN
+    camera.reader = replace(camera.reader, phase=Phase.ENDED)
+    for after in (0.02, 0.3, 1, 1000):
+        assert_says_nothing(camera.snapshot(after=after))
+        assert camera.code(after=after) == HealthCode.SOURCE_ENDED | HealthCode.TEST_SOURCE
+
+
+def test_pictures_that_nobody_segments_are_a_stall_not_a_lost_camera():
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    camera.reader = replace(camera.reader, captured=camera.reader.captured + 30)
+    assert_says_nothing(camera.snapshot(after=2.1))
+    assert camera.code(after=2.1) == HealthCode.STALLED
+    assert camera.snapshot(after=2.1).values["Camera/Connected"]
+
+
+def test_an_invalid_model_is_unknown_however_fresh_the_pictures():
+    camera = Camera()
+    camera.sees(GAS, 5)
+    invalid = replace(RUNS, fault=HealthCode.MODEL_INVALID)
+    assert_says_nothing(camera.snapshot(model=invalid))
+    assert HealthCode.MODEL_INVALID in camera.code(model=invalid)
+
+
+def test_after_blindness_old_votes_do_not_count():
+    camera = Camera()
+    camera.sees(GAS, 5)
+    assert camera.snapshot().values["Leak/State"] == LeakState.LEAK
+    camera.at += 10.0  # nothing arrived, and nobody even asked for a snapshot
+    camera.sees(GAS, 0.5)
+    assert_says_nothing(camera.snapshot())
+    camera.sees(GAS, 0.5)
+    assert camera.snapshot().values["Leak/State"] == LeakState.SUSPECT
+
+
+def test_a_picture_of_another_size_starts_the_vote_again():
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    camera.sees(CLEAR, 0.1, picture=noisy_picture(1, width=80, height=60))
+    assert_says_nothing(camera.snapshot())
+
+
+def test_the_heartbeat_counts_seconds_with_segmented_frames_and_stops_while_blind():
+    camera = Camera()
+    camera.sees(CLEAR, 5)
+    beats = camera.snapshot().heartbeat
+    assert beats in (5, 6)
+    camera.sees(CLEAR, 2, picture=noisy_picture(5))  # freezes after 1.5 s
+    frozen = camera.snapshot().heartbeat
+    camera.sees(CLEAR, 5, picture=noisy_picture(5))
+    assert camera.snapshot(after=100).heartbeat == frozen
+    camera.sees(CLEAR, 2)
+    assert camera.snapshot().heartbeat >= frozen + 2

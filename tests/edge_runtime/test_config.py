@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contract.errors import ConfigError
+from edge_runtime.config import check_files, load_daemon_config
+from gasedge.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """\
+[model]
+bundle = "m.gasedge"
+precision = "int8"
+
+[[camera]]
+name = "north"
+source = "file:clips/a.mp4?loop"
+
+[[camera]]
+name = "south"
+source = "rtsp://bob:s3cret@10.0.0.5/live"
+size = "640x480"
+
+[leak]
+votes = 3
+window = 5
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "daemon.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_paths_are_taken_from_the_folder_of_the_file(config, tmp_path: Path):
+    loaded = load_daemon_config(config(GOOD), environment={})
+    assert loaded.model.bundle == tmp_path / "m.gasedge"
+    assert loaded.camera[0].uri().target == str(tmp_path / "clips/a.mp4")
+    assert loaded.camera[0].uri().options == {"loop": True}
+    assert loaded.camera[1].picture_size == (640, 480)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'precision = "int8"',
+            'precison = "int8"',
+            r":3: unknown key model.precison; did you mean",
+        ),
+        ('"file:clips/a.mp4?loop"', '"fil:clips/a.mp4"', r":7: camera.0.source: .*did you mean"),
+        ('name = "south"', 'name = "north"', r":10: camera.1.name: is the name of camera 1"),
+        ('size = "640x480"', 'size = "big"', r":12: camera.1.size: must be WIDTHxHEIGHT"),
+        ("votes = 3", "votes = 9", r":14: leak: votes = 9 can never be reached"),
+        ("votes = 3", "score_off = 0.9", r":14: leak: score_off = 0.9 is above score_on"),
+        ("[leak]", "[leek]", r":14: unknown key leek; did you mean leak"),
+        ('name = "south"', 'name = "south gate"', r":10: camera.1.name: "),
+    ],
+)
+def test_a_fault_is_told_with_its_line_and_what_to_do(config, old: str, new: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        load_daemon_config(config(GOOD.replace(old, new, 1)), environment={})
+
+
+def test_a_fault_in_a_source_does_not_show_its_password(config):
+    with pytest.raises(ConfigError) as raised:
+        load_daemon_config(config(GOOD.replace("rtsp://", "rstp://")), environment={})
+    assert "s3cret" not in str(raised.value)
+    assert ":11:" in str(raised.value)
+
+
+def test_a_clip_or_bundle_that_is_not_there_is_told_before_anything_starts(config):
+    with pytest.raises(ConfigError, match=r"model.bundle: .*m.gasedge is not there\n.*a.mp4"):
+        check_files(load_daemon_config(config(GOOD), environment={}))
+
+
+def test_credentials_may_stand_in_a_file_of_their_own(config, tmp_path: Path):
+    (tmp_path / "south.key").write_text("eve:other\n")
+    text = GOOD.replace('size = "640x480"', 'credentials_file = "south.key"')
+    loaded = load_daemon_config(config(text), environment={})
+    assert loaded.camera[1].uri().target == "rtsp://eve:other@10.0.0.5/live"
+    (tmp_path / "south.key").write_text("no colon")
+    with pytest.raises(ConfigError, match="user:password"):
+        loaded.camera[1].uri()
+
+
+def test_config_check_says_ok_or_the_line_and_exits_with_2(config, tmp_path: Path, capsys):
+    (tmp_path / "m.gasedge").mkdir()
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").touch()
+    assert main(["config", "check", str(config(GOOD))]) == 0
+    assert "OK, a daemon's configuration with camera north, south" in capsys.readouterr().out
+    assert main(["config", "check", str(config(GOOD.replace("window", "windw")))]) == 2
+    assert "daemon.toml:16: unknown key leak.windw; did you mean window?" in capsys.readouterr().err
+    assert main(["config", "check", str(config("[what]\nx = 1\n"))]) == 2
+    assert "is no gasedge configuration" in capsys.readouterr().err
+
+
+def test_config_check_knows_a_training_configuration_too(config, capsys):
+    text = '[[simulated]]\nkind = "gas"\nscenes = 2\n[learning]\nepoks = 3\n'
+    assert main(["config", "check", str(config(text))]) == 2
+    assert "daemon.toml:5: unknown key learning.epoks" in capsys.readouterr().err

@@ -1,0 +1,242 @@
+"""Frames to snapshots through the real model on the CPU, real decoders, a plant that records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contract.errors import EngineError, InputError
+from contract.mask_encoding import decode_mask
+from contract.precision import Precision
+from contract.tags import HealthCode, LeakState, Quality
+from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelConfig
+from edge_runtime.model import open_model
+from edge_runtime.overlay_video import OverlayVideo
+from edge_runtime.pipeline import NEW_PROCESS, Pipeline
+from tests.edge_runtime.conftest import noisy_picture, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("openvino", reason="pip install 'gasedge[cpu]'")
+
+SIM = "sim:seed=3&width=96&height=64&fps=20"
+
+
+def config_for(bundle: Path, *sources: str, leak: LeakConfig | None = None) -> DaemonConfig:
+    cameras = tuple(CameraConfig(name=f"cam{n}", source=s) for n, s in enumerate(sources))
+    model = ModelConfig(bundle=bundle, precision=Precision.FP32, threads=1)
+    return DaemonConfig(model=model, camera=cameras, leak=leak or LeakConfig())
+
+
+@contextlib.contextmanager
+def running(config: DaemonConfig, plant, *, opener=open_model, video=None):
+    """The pipeline in a thread; what it returned is appended to the list."""
+    pipeline = Pipeline(config, plant, open_model=opener, video=video)
+    stop, returned = threading.Event(), []
+    thread = threading.Thread(target=lambda: returned.append(pipeline.run(stop)))
+    thread.start()
+    try:
+        yield pipeline, returned
+    finally:
+        stop.set()
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def code_of(snapshot) -> HealthCode:
+    return HealthCode(snapshot.values["Health/Code"])
+
+
+def decided(plant) -> bool:
+    return plant.last is not None and plant.last.values["Leak/State"] != LeakState.UNKNOWN
+
+
+def test_a_simulated_scene_is_segmented_and_published(tiny_bundle: Path, plant):
+    with running(config_for(tiny_bundle, SIM), plant):
+        wait_for(lambda: decided(plant), 30)
+        wait_for(lambda: plant.last.heartbeat >= 2)
+        last = plant.last
+    assert last.quality is Quality.UNCERTAIN
+    assert code_of(last) == HealthCode.TEST_SOURCE
+    assert last.values["Model/Backend"].startswith("OpenVINO")
+    assert len(last.values["Model/Sha256"]) == 64
+    assert last.values["Frame/Fps"] > 5
+    mask = decode_mask(last.values["Mask/Data"])
+    assert mask.mask.shape == (43, 64)  # the valid field of 96x64 in 64x64
+    assert mask.model_sha256 == last.values["Model/Sha256"]
+    assert any(jpeg[:2] == b"\xff\xd8" for _, jpeg, _ in plant.pictures)
+
+
+def test_overlays_are_at_most_five_a_second_and_masks_two(tiny_bundle: Path, plant):
+    with running(config_for(tiny_bundle, SIM), plant):
+        wait_for(lambda: decided(plant), 30)
+        shown, begin = len(plant.pictures), time.monotonic()
+        wait_for(lambda: time.monotonic() - begin > 2)
+        shown = len(plant.pictures) - shown
+        masks = {
+            s.values["Mask/Data"]
+            for at, s in plant.snapshots
+            if at > begin and s.values.get("Mask/Data")
+        }
+    assert 3 <= shown <= 11
+    assert 2 <= len(masks) <= 6
+
+
+def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
+    second = SIM.replace("seed=3", "seed=4")
+    with running(config_for(tiny_bundle, SIM, second), plant):
+        wait_for(
+            lambda: (
+                {
+                    s.camera
+                    for _, s in plant.snapshots
+                    if s.values["Leak/State"] != LeakState.UNKNOWN
+                }
+                == {"cam0", "cam1"}
+            ),
+            30,
+        )
+        assert {s.camera: s.unit_id for _, s in plant.snapshots} == {"cam0": 1, "cam1": 2}
+
+
+def test_a_frozen_source_is_published_bad_not_clear(tiny_bundle: Path, plant, write_folder):
+    folder = write_folder([noisy_picture(1)])
+    with running(config_for(tiny_bundle, f"folder:{folder}?loop&fps=20"), plant):
+        wait_for(lambda: plant.last and HealthCode.FROZEN in code_of(plant.last), 30)
+        at, _ = plant.snapshots[-1]
+        wait_for(lambda: plant.snapshots[-1][0] > at + 1)
+        after = [s for when, s in plant.snapshots if when > at]
+    assert {s.quality for s in after} == {Quality.BAD}
+    assert {s.values["Leak/State"] for s in after} == {LeakState.UNKNOWN}
+    assert len({s.heartbeat for s in after}) == 1
+
+
+def test_a_hung_decoder_makes_the_camera_unknown_within_two_seconds_and_comes_back(
+    tiny_bundle: Path, plant
+):
+    with running(config_for(tiny_bundle, SIM), plant) as (pipeline, _):
+        wait_for(lambda: decided(plant), 30)
+        (line,) = pipeline._lines
+        os.kill(line.reader.status.decoder_pid, signal.SIGSTOP)
+        begin = time.monotonic()
+        wait_for(lambda: plant.last.quality is Quality.BAD, 4)
+        assert time.monotonic() - begin < 2.6  # two seconds, a status period, and this loaded CPU
+        assert plant.last.values["Leak/State"] == LeakState.UNKNOWN
+        wait_for(lambda: plant.last.quality is not Quality.BAD, 20)
+
+
+def test_a_file_that_ended_is_published_unknown_from_then_on(tiny_bundle: Path, plant, write_clip):
+    clip = write_clip(frames=25, fps=25)
+    with running(config_for(tiny_bundle, f"file:{clip}"), plant):
+        wait_for(lambda: plant.last and HealthCode.SOURCE_ENDED in code_of(plant.last), 30)
+        at, _ = plant.snapshots[-1]
+        wait_for(lambda: plant.snapshots[-1][0] > at + 1)
+    after = [s for when, s in plant.snapshots if when > at]
+    assert {(s.quality, s.values["Leak/State"]) for s in after} == {
+        (Quality.BAD, LeakState.UNKNOWN)
+    }
+
+
+def test_until_end_segments_every_frame_and_writes_the_overlay(
+    tiny_bundle: Path, plant, write_clip, tmp_path: Path
+):
+    clip = write_clip(frames=20)
+    path = tmp_path / "overlay.mp4"
+    with OverlayVideo(path) as video:
+        pipeline = Pipeline(
+            config_for(tiny_bundle, f"file:{clip}?every"), plant, open_model=open_model, video=video
+        )
+        assert pipeline.run(threading.Event(), until_end=True) == 0
+    assert plant.last.values["Frame/Seq"] == 20
+    assert plant.last.values["Frame/Dropped"] == 0
+    from tests.edge_runtime.test_overlay import pictures_in_video
+
+    assert len(pictures_in_video(path)) == 20
+
+
+def test_until_end_fails_when_a_file_is_no_video(tiny_bundle: Path, plant, tmp_path: Path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    config = config_for(tiny_bundle, f"file:{tmp_path / 'broken.mp4'}")
+    with pytest.raises(InputError, match=r"camera cam0: file:.*broken.mp4: cannot be opened"):
+        Pipeline(config, plant, open_model=open_model).run(threading.Event(), until_end=True)
+
+
+def test_a_model_that_fails_its_known_answer_is_never_no_leak(tiny_bundle: Path, plant):
+    import numpy as np
+
+    from contract.bundle import Bundle
+
+    bundle = Bundle.open(tiny_bundle)
+    entry = bundle.manifest.golden[0]
+    import cv2
+
+    name = entry.mask(Precision.FP32)
+    golden = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+    wrong = cv2.imencode(".png", np.roll(golden, 20, axis=1))[1].tobytes()
+    bundle.updated({name: wrong})
+    with running(config_for(tiny_bundle, SIM), plant):
+        wait_for(lambda: plant.last and HealthCode.MODEL_INVALID in code_of(plant.last), 30)
+        at, _ = plant.snapshots[-1]
+        wait_for(lambda: plant.snapshots[-1][0] > at + 1)
+    assert {(s.quality, s.values["Leak/State"]) for _, s in plant.snapshots} == {
+        (Quality.BAD, LeakState.UNKNOWN)
+    }
+    assert {s.heartbeat for _, s in plant.snapshots} == {0}
+
+
+def test_a_damaged_bundle_is_served_as_invalid_and_taken_up_once_it_is_whole(
+    tiny_bundle: Path, plant
+):
+    graph = tiny_bundle / "model.fp32.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with running(config_for(tiny_bundle, SIM), plant):
+        wait_for(lambda: plant.last and HealthCode.MODEL_INVALID in code_of(plant.last), 30)
+        graph.write_bytes(whole)
+        wait_for(lambda: decided(plant), 60)
+        assert HealthCode.MODEL_INVALID not in code_of(plant.last)
+
+
+def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
+    tiny_bundle: Path, plant
+):
+    class Breaks:
+        """The real segmenter, until its device is lost."""
+
+        def __init__(self, real) -> None:
+            self._real, self.left = real, 30
+
+        def __getattr__(self, name):
+            return getattr(self._real, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._real.close()
+
+        def segment(self, frames):
+            self.left -= 1
+            if self.left < 0:
+                raise EngineError("the device is lost")
+            return self._real.segment(frames)
+
+    def opener(config):
+        from dataclasses import replace
+
+        model = open_model(config)
+        return replace(model, segmenter=Breaks(model.segmenter))
+
+    with running(config_for(tiny_bundle, SIM), plant, opener=opener) as (_, returned):
+        wait_for(lambda: returned, 30)
+    assert returned == [NEW_PROCESS]
+    assert plant.last.quality is Quality.BAD
+    assert HealthCode.MODEL_INVALID in code_of(plant.last)
+    assert plant.last.values["Leak/State"] == LeakState.UNKNOWN

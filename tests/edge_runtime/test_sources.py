@@ -1,0 +1,191 @@
+"""Real decoder processes on real files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.errors import InputError
+from edge_runtime.sources.decoder import Decoder, SourceEndedError
+from edge_runtime.sources.reader import CameraReader, Phase
+from edge_runtime.sources.uri import parse_source
+from edge_runtime.sources.wire import HEADER_BYTES, Header, Kind
+from tests.edge_runtime.conftest import noisy_picture, wait_for
+
+
+def read_all(text: str) -> tuple[list, str]:
+    """Every picture of a source and how it ended."""
+    pictures = []
+    with Decoder(parse_source(text), lambda: False) as decoder:
+        while True:
+            try:
+                pictures.append(decoder.read(10.0))
+            except SourceEndedError as ended:
+                return pictures, str(ended)
+
+
+def test_a_video_gives_every_picture_once_and_then_its_end(write_clip):
+    path = write_clip(frames=12)
+    pictures, end = read_all(f"file:{path}?every")
+    assert len(pictures) == 12
+    assert end == f"file:{path}: came to its end"
+    _, picture = pictures[3]
+    assert picture.shape == (48, 64, 3)
+    assert np.abs(picture.astype(int) - noisy_picture(3)).mean() < 6  # MJPG loses a little
+
+
+def test_a_video_is_played_at_its_own_rate(write_clip):
+    pictures, _ = read_all(f"file:{write_clip(frames=8, fps=20)}")
+    times = [header.monotonic_ns for header, _ in pictures]
+    assert (times[-1] - times[0]) / 1e9 == pytest.approx(7 / 20, abs=0.15)
+
+
+def test_a_folder_gives_its_pictures_in_order_at_the_asked_rate(write_folder):
+    made = [noisy_picture(n) for n in range(5)]
+    folder = write_folder(made)
+    pictures, _ = read_all(f"folder:{folder}?fps=50")
+    assert all((got == put).all() for (_, got), put in zip(pictures, made, strict=True))
+
+
+def test_pictures_of_different_sizes_come_through(write_folder):
+    folder = write_folder([noisy_picture(0), noisy_picture(1, width=80, height=60)])
+    pictures, _ = read_all(f"folder:{folder}?every")
+    assert [p.shape for _, p in pictures] == [(48, 64, 3), (60, 80, 3)]
+
+
+def test_a_simulated_scene_is_a_source():
+    pictures, _ = read_all("sim:seed=3&kind=gas&width=64&height=48&frames=3&every")
+    assert [p.shape for _, p in pictures] == [(48, 64, 3)] * 3
+
+
+def test_a_video_that_breaks_off_has_ended_and_says_where(write_clip):
+    path = write_clip(frames=30)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    pictures, end = read_all(f"file:{path}?every")
+    assert 5 < len(pictures) < 25
+    assert "breaks off after" in end or "came to its end" in end
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video at all" * 100])
+def test_a_file_that_is_no_video_is_told_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be opened") as raised:
+        read_all(f"file:{path}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_with_a_broken_picture_names_it(write_folder):
+    folder = write_folder([noisy_picture(0), noisy_picture(1)])
+    (folder / "0001.png").write_bytes(b"")
+    pictures, end = read_all(f"folder:{folder}?every")
+    assert len(pictures) == 1
+    assert "0001.png" in end
+
+
+def test_looped_files_go_on(write_clip, slot):
+    uri = parse_source(f"file:{write_clip(frames=3)}?loop&every")
+    with CameraReader("north", uri, slot) as reader:
+        wait_for(lambda: slot.take() and reader.status.captured > 10)
+        assert reader.status.phase is Phase.READING
+
+
+def test_with_every_no_frame_is_dropped_however_slow_the_worker(write_clip, slot):
+    uri = parse_source(f"file:{write_clip(frames=6)}?every")
+    seen = []
+    with CameraReader("north", uri, slot) as reader:
+        while reader.status.phase is not Phase.ENDED or len(seen) < 6:
+            frame = slot.take()
+            if frame is not None:
+                seen.append(frame.seq)
+                time.sleep(0.05)  # the slow worker itself
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert slot.dropped == 0
+
+
+def test_a_file_that_is_not_there_is_tried_again_and_told(tmp_path: Path, slot):
+    path = tmp_path / "late.avi"
+    with CameraReader("north", parse_source(f"file:{path}"), slot) as reader:
+        wait_for(lambda: reader.status.failures >= 2)
+        assert reader.status.phase in (Phase.WAITING, Phase.CONNECTING)
+
+
+def test_a_decoder_that_hangs_is_killed_and_started_again(slot):
+    uri = parse_source("sim:seed=1&width=64&height=48&fps=30")
+    with CameraReader("north", uri, slot, frame_timeout_s=0.5) as reader:
+        wait_for(lambda: reader.status.phase is Phase.READING)
+        hung = reader.status.decoder_pid
+        os.kill(hung, signal.SIGSTOP)
+        wait_for(lambda: reader.status.failures > 0, 3.0)
+        wait_for(lambda: not Path(f"/proc/{hung}").exists())
+        before = reader.status.captured
+        wait_for(lambda: reader.status.captured > before + 3)
+        assert reader.status.failures == 0
+        fresh = slot.take()
+        assert fresh.seq > before  # numbers go on, they do not start again
+
+
+def test_a_decoder_that_is_killed_is_started_again(slot):
+    uri = parse_source("sim:seed=1&width=64&height=48&fps=30")
+    with CameraReader("north", uri, slot) as reader:
+        wait_for(lambda: reader.status.phase is Phase.READING)
+        os.kill(reader.status.decoder_pid, signal.SIGKILL)
+        wait_for(lambda: reader.status.failures > 0)
+        before = reader.status.captured
+        wait_for(lambda: reader.status.captured > before)
+
+
+def test_closing_a_reader_leaves_no_process(slot):
+    reader = CameraReader("north", parse_source("sim:width=64&height=48"), slot)
+    reader.start()
+    pid = wait_for(lambda: reader.status.decoder_pid)
+    reader.close()
+    reader.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_password_is_neither_in_the_process_list_nor_in_the_log(slot, caplog):
+    caplog.set_level("DEBUG")
+    uri = parse_source("rtsp://bob:s3cret@127.0.0.1:9/live")  # nothing listens there
+    with CameraReader("north", uri, slot) as reader:
+        pid = wait_for(lambda: reader.status.decoder_pid)
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        wait_for(lambda: reader.status.failures > 0)
+        detail = reader.status.detail or caplog.text
+    assert b"s3cret" not in command + environment
+    assert "s3cret" not in caplog.text + detail
+    assert "rtsp://***@127.0.0.1:9/live: cannot be opened" in caplog.text
+
+
+def test_a_pipe_out_of_step_is_refused_before_anything_is_allocated():
+    header = Header(Kind.FRAME, 64, 48, 1, 2, 64 * 48 * 3)
+    assert Header.unpack(header.pack()) == header
+    for wrong in (
+        b"\0" * HEADER_BYTES,
+        Header(Kind.FRAME, 1 << 20, 1 << 20, 1, 2, 3 << 40).pack(),
+        Header(Kind.FRAME, 64, 48, 1, 2, 5).pack(),
+        Header(Kind.FAILED, 0, 0, 1, 2, 1 << 40).pack(),
+    ):
+        with pytest.raises(ValueError, match="out of step"):
+            Header.unpack(wrong)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("path", "count", "shape"),
+    [
+        ("rise/grids/s0_true_1_prediction_1.mp4", 37, (1440, 1440, 3)),
+        ("stgas_ir/simple.avi", 145, (320, 320, 3)),
+    ],
+)
+def test_real_clips_are_read_whole(real_data, path: str, count: int, shape: tuple):
+    pictures, _ = read_all(f"file:{real_data / path}?every")
+    assert len(pictures) == count
+    assert pictures[0][1].shape == shape
