@@ -95,6 +95,8 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
             EngineError: when the frames do not fit or OpenVINO fails.
         """
         check_frames(frames, self._geometry)
+        if self._model is None:
+            raise EngineError("this OpenVINO backend was closed")
         request = self._compiled.get(len(frames)) or self._compile(len(frames))
         try:
             found = request.infer({0: frames}, share_inputs=True)
@@ -105,6 +107,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
     def close(self) -> None:
         """Free the compiled graphs; a second call does nothing."""
         self._compiled.clear()
+        self._model = None
 
     def __exit__(
         self,

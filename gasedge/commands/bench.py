@@ -192,12 +192,15 @@ def _run(key: Contestant, name: str, timings: dict[str, Timing]) -> dict[str, An
 
 def _table(report: dict[str, Any]) -> str:
     size = report["input"]
+    how = (
+        f"{report['rounds']} interleaved rounds of {report['calls_per_round']} calls, "
+        f"{report['warm_up_calls']} calls to warm up: {report['command']}"
+    )
     lines = [
         f"{report['model_id']}, {size['width']}x{size['height']}, batch {report['batch']}",
         f"{report['machine']}; load {report['load_average']:.1f}",
         ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
-        f"{report['rounds']} interleaved rounds of {report['calls_per_round']} calls, "
-        + f"{report['warm_up_calls']} calls to warm up: {report['command']}",
+        how,
         "",
         _HEAD,
     ]
