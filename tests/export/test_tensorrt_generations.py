@@ -1,0 +1,117 @@
+"""The one build path holds for every living TensorRT: checked against its real Python bindings."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+LOADER = HERE / "tensorrt_loader.c"
+VERSIONS = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
+LIBRARIES = ("nvinfer", "nvonnxparser", "nvinfer_plugin", "nvparsers")
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def generation(request, pytestconfig, tmp_path_factory):
+    """What the builder code did on the bindings of one generation."""
+    version = request.param
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    folder = Path(pytestconfig.cache.mkdir("tensorrt-bindings"))
+    wheel = bindings_wheel(version, folder)
+    work = tmp_path_factory.mktemp("bindings")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(work)
+    major = version.split(".")[0]
+    for library in LIBRARIES:
+        name = f"lib{library}.so.{major}"
+        subprocess.run(
+            ["cc", "-w", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", work / name, LOADER],
+            check=True,
+        )
+    paths = [str(work), str(HERE.parents[1])]
+    done = subprocess.run(
+        [sys.executable, HERE / "tensorrt_generation.py", version],
+        env=os.environ | {"LD_LIBRARY_PATH": str(work), "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return version, json.loads(done.stdout)
+
+
+def bindings_wheel(version: str, folder: Path) -> Path:
+    """The bindings of a version for this interpreter, from the package index or the cache."""
+    package = "tensorrt-bindings" if version.startswith("8.") else "tensorrt-cu12-bindings"
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    pattern = f"{package.replace('-', '_')}-{version}-{python}-*{platform.machine()}.whl"
+    if not list(folder.glob(pattern)):
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary=:all:",
+        ]
+        done = subprocess.run(
+            [*command, "-d", folder, f"{package}=={version}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+            pytest.skip(f"no bindings of TensorRT {version} for this Python here: {reason}")
+    return next(iter(folder.glob(pattern)))
+
+
+def test_every_member_that_the_builder_uses_exists_in_this_generation(generation):
+    _, said = generation
+    for precision in ("fp32", "fp16", "int8"):
+        called = {name for name, *_ in said[f"{precision} 4"]["calls"]}
+        assert {"create_network", "parse", "set_memory_pool_limit", "set_shape"} <= called
+        assert {"build_serialized_network", "add_optimization_profile"} <= called
+
+
+def test_precision_comes_from_the_graph_and_flags_only_give_leave_where_typing_is_weak(generation):
+    version, said = generation
+    wanted = {"fp32 1": [], "fp16 1": ["FP16"], "int8 1": ["INT8", "FP16"]}
+    for case, flags in wanted.items():
+        calls = said[case]["calls"]
+        given = [call[1].split(".")[1] for call in calls if call[0] == "set_flag"]
+        weak = version.startswith("8.")
+        assert given == (flags if weak else [])
+        assert said[case]["settings"]["typing"] == ("weak" if weak else "strong")
+        [created] = [call[1] for call in calls if call[0] == "create_network"]
+        assert int(created) == 1 << said["EXPLICIT_BATCH" if weak else "STRONGLY_TYPED"]
+
+
+def test_fp32_engine_is_not_built_in_tf32(generation):
+    _, said = generation
+    assert ["clear_flag", "BuilderFlag.TF32"] in said["fp32 1"]["calls"]
+    assert ["clear_flag", "BuilderFlag.TF32"] not in said["fp16 1"]["calls"]
+
+
+def test_one_frame_is_built_static_and_more_by_a_profile(generation):
+    _, said = generation
+    assert ["shape", "(1, 64, 64, 3)"] in said["int8 1"]["calls"]
+    shapes = [c for c in said["int8 4"]["calls"] if c[0] == "set_shape"]
+    assert shapes == [["set_shape", "frames", "(1, 64, 64, 3)", "(4, 64, 64, 3)", "(4, 64, 64, 3)"]]
+
+
+def test_trouble_is_told_in_this_generations_words(generation):
+    version, said = generation
+    node = "node number 3" if version.startswith("8.") else "node n Op"
+    assert f"cannot read this graph: {node}: bad" in said["parses"]
+    assert "could not build this graph" in said["builds"]
