@@ -13,8 +13,10 @@ The run folder:
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import signal
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +72,17 @@ def train(config: TrainConfig, run: Path) -> TrainingResult:
     """
     if (run / "checkpoint.pt").exists():
         raise GasedgeError(f"{run}: this training is done; give another --out or remove the folder")
+    try:
+        return _train(config, run)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise GasedgeError(
+            f"{run}: no space left on this disk; free some and give the same command again"
+        ) from error
+
+
+def _train(config: TrainConfig, run: Path) -> TrainingResult:
     _agree_with_earlier(config, run)
     # the order of set-up decides the random start
     pl.seed_everything(config.learning.seed, verbose=False)
@@ -83,7 +96,8 @@ def train(config: TrainConfig, run: Path) -> TrainingResult:
             f"{len(frames)} training pictures do not fill one batch of {config.learning.batch}; "
             "lower learning.batch"
         )
-    validation = ValidationFrames(data_sets, "val", geometry)
+    # all are read now: a broken test picture must not be found after hours of training
+    sides = {side: ValidationFrames(data_sets, side, geometry) for side in ("val", "test")}
     last = run / "state" / "last.ckpt"
     goes_on = last.exists()
     network = FrameNetwork(build_network(config.network.name))
@@ -98,12 +112,12 @@ def train(config: TrainConfig, run: Path) -> TrainingResult:
         "%s: %d training and %d validation pictures, %d steps, %s",
         run,
         len(frames),
-        len(validation),
+        len(sides["val"]),
         steps,
         "going on from the last finished epoch" if goes_on else filled,
     )
-    _fit(config, run, module, frames, validation, last if goes_on else None)
-    return _finish(config, run, module, data_sets, validation, filled, went_on=goes_on)
+    _fit(config, run, module, frames, sides["val"], last if goes_on else None)
+    return _finish(config, run, module, data_sets, sides, filled, went_on=goes_on)
 
 
 def _fit(
@@ -157,7 +171,8 @@ def _fit(
                 weights_only=True,
             )
         except SystemExit as stopped:
-            # Lightning turns Ctrl-C into exit(1)
+            # Lightning turns Ctrl-C into exit(1) and stays deaf to it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from stopped
 
 
@@ -166,7 +181,7 @@ def _finish(
     run: Path,
     module: SegmentationModule,
     data_sets: list[DataSet],
-    validation: ValidationFrames,
+    sides: dict[str, ValidationFrames],
     filled: str,
     *,
     went_on: bool,
@@ -176,10 +191,11 @@ def _finish(
     network = module.network.to("cpu").eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    scored = [score_split(network, validation, "val", data_sets)]
-    if any(data.stems["test"] for data in data_sets):
-        test = ValidationFrames(data_sets, "test", config.input)
-        scored.append(score_split(network, test, "test", data_sets))
+    scored = [
+        score_split(network, frames, side, data_sets)
+        for side, frames in sides.items()
+        if len(frames)
+    ]
     network.to("cpu")
     table = [each for one in scored for each in one.by_data]
     write_text(run / "scores.json", json.dumps([s.as_dict() for s in table], indent=1) + "\n")

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 
 from contract.atomic import write_text
+from contract.errors import GasedgeError
 from contract.label_map import CLASSES, GAS_SMOKE
 from contract.scores import ScoreBoard
 from train.losses import segmentation_loss
@@ -87,8 +88,13 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         """Log each data set's scores; their mean chooses the best epoch."""
         row: dict[str, float] = {"epoch": float(self.current_epoch)}
         if self._losses:
-            row["train/loss"] = float(torch.stack(self._losses).mean())
+            loss = row["train/loss"] = float(torch.stack(self._losses).mean())
             self._losses.clear()
+            if not math.isfinite(loss):
+                raise GasedgeError(
+                    f"the loss of epoch {self.current_epoch + 1} is {loss}; begin a new run with "
+                    "a lower learning.rate or with learning.precision fp32"
+                )
         means: list[float] = []
         for data, board in zip(self._data_sets, self._boards, strict=True):
             if not board.images:

@@ -13,6 +13,7 @@ import numpy as np
 from contract.atomic import write_text
 from contract.label_map import CLASSES, IGNORE
 from contract.packages import need
+from train.scoring import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
-_SHOWN = 12
 _ABOUT_SCORES = (
     "Mean IoU and F1 are pooled over pixels; the image mean is each image's mean IoU, averaged. "
     "The best epoch was chosen on val; test was not looked at before."
@@ -49,10 +49,9 @@ def write_report(
         title: of the page.
         history: one row of metrics for each epoch.
         scores: of every split and data set.
-        pictures: of the validation split; the worst and best of them are shown.
+        pictures: the worst and best of the validation split, worst first.
     """
-    ranked = sorted(pictures, key=lambda p: p.mean_iou)
-    worst, best = ranked[:_SHOWN], ranked[: -_SHOWN - 1 : -1]
+    worst, best = pictures[:SHOWN], pictures[: -SHOWN - 1 : -1]
     colours = ", ".join(
         f'<b style="color:rgb{each.colour_rgb}">{each.name}</b>' for each in CLASSES[1:]
     )

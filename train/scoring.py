@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from train.datasets import DataSet, ValidationFrames
     from train.networks.frame_network import FrameNetwork
 
-__all__ = ["DataScores", "ScoredPicture", "SplitScores", "score_split"]
+__all__ = ["SHOWN", "DataScores", "ScoredPicture", "SplitScores", "score_split"]
 
 _BATCH = 8
+SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class ScoredPicture:
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """One split: scores by data set, and every picture of it."""
+    """One split: scores by data set, and its `SHOWN` worst and best pictures, worst first."""
 
     by_data: list[DataScores]
     pictures: list[ScoredPicture]
@@ -83,6 +84,8 @@ def score_split(
             DataLoader(frames, batch_size=_BATCH), f"score {side}", delay=1, leave=False
         ):
             masks = network(batch.to(device)).argmax(dim=1).to(torch.uint8).cpu().numpy()
+            if len(pictures) > 4 * SHOWN:
+                pictures = _ends(pictures)
             for at, stem in enumerate(stems):
                 board, truth = boards[int(numbers[at])], truths[at].numpy()
                 board.add(truth, masks[at], name=stem)
@@ -100,4 +103,10 @@ def score_split(
         for data, board in zip(data_sets, boards, strict=True)
         if board.images
     ]
-    return SplitScores(scored, pictures)
+    return SplitScores(scored, _ends(pictures))
+
+
+def _ends(pictures: list[ScoredPicture]) -> list[ScoredPicture]:
+    """The worst and the best, worst first."""
+    ranked = sorted(pictures, key=lambda picture: picture.mean_iou)
+    return ranked if len(ranked) <= 2 * SHOWN else ranked[:SHOWN] + ranked[-SHOWN:]

@@ -32,9 +32,13 @@ def command(config: Path, out: Path | None) -> int:
         scores = each.scores
         gas = scores.classes["gas-smoke"].iou
         click.echo(
-            f"{each.data} {each.split}: {scores.n_images} images, mean IoU {scores.mean_iou:.3f}, "
-            f"image mean IoU {scores.image_mean_iou:.3f}"
-            + ("" if gas is None else f", gas-smoke IoU {gas:.3f}")
+            f"{each.data} {each.split}: {scores.n_images} images, "
+            f"mean IoU {_shown(scores.mean_iou)}, image mean IoU {_shown(scores.image_mean_iou)}, "
+            f"gas-smoke IoU {_shown(gas)}"
         )
     click.echo(str(result.checkpoint))
     return 0
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"

@@ -1,0 +1,110 @@
+"""Augmentation moves picture and mask as one, and leaves padding as deployment makes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contract.geometry import InputGeometry
+from contract.label_map import GAS_SMOKE, IGNORE, MACHINE
+from contract.pictures import fit_mask, fit_picture
+from train.augment import Augmentation
+from train.config import AugmentConfig
+
+GEOMETRY = InputGeometry(width=96, height=64)
+OFF = AugmentConfig(
+    flip=0,
+    shift=0,
+    zoom=1,
+    rotate_degrees=0,
+    noise=0,
+    intensity=0,
+    sharpen=0,
+    blur=0,
+    grey=0,
+    invert=0,
+)
+
+
+def scene(width: int = 96, height: int = 64):
+    """Classes painted in colours that tell them apart."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[10:40, 20:60] = GAS_SMOKE
+    mask[30:60, 70:90] = MACHINE
+    picture = np.array([[60, 60, 60], [60, 60, 220], [220, 60, 60]], np.uint8)[mask]
+    return picture, mask
+
+
+def test_with_everything_off_the_frame_is_the_deployed_fit():
+    picture, mask = scene()
+    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
+    assert (frame == fit_picture(picture, GEOMETRY)).all()
+    assert (truth == fit_mask(mask, GEOMETRY)).all()
+
+
+def test_with_everything_off_a_letterbox_lies_where_deployment_lays_it():
+    picture, mask = scene(96, 96)
+    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
+    fitted = fit_mask(mask, GEOMETRY)
+    assert ((truth == IGNORE) != (fitted == IGNORE)).mean() < 0.03
+    assert (truth != fitted).mean() < 0.05
+    assert np.abs(frame.astype(int) - fit_picture(picture, GEOMETRY)).mean() < 6
+
+
+def test_picture_and_mask_move_together():
+    picture, mask = scene()
+    config = OFF.model_copy(update={"flip": 0.5, "shift": 0.2, "zoom": 1.6, "rotate_degrees": 30})
+    augmentation = Augmentation(config, GEOMETRY)
+    moved = 0
+    for seed in range(30):
+        frame, truth = augmentation(picture, mask, np.random.default_rng(seed))
+        of_gas, of_machine = frame[truth == GAS_SMOKE], frame[truth == MACHINE]
+        if len(of_gas) > 200:
+            assert np.median(of_gas[:, 2]) > 200
+        if len(of_machine) > 100:
+            assert np.median(of_machine[:, 0]) > 200
+        moved += int((truth != mask).mean() > 0.05)
+    assert moved > 25
+
+
+def test_padding_is_black_and_not_counted_whatever_happens_to_the_picture():
+    picture, mask = scene()
+    strong = AugmentConfig(shift=0.4, rotate_degrees=90, noise=60, intensity=1)
+    for seed in range(20):
+        frame, truth = Augmentation(strong, GEOMETRY)(picture, mask, np.random.default_rng(seed))
+        assert (frame[truth == IGNORE] == 0).all()
+
+
+def test_pixels_that_the_truth_ignores_stay_to_be_seen():
+    picture, mask = scene()
+    mask[:8] = IGNORE
+    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(0))
+    assert (truth[:8] == IGNORE).all()
+    assert (frame[:8] == 60).all()
+
+
+def test_grey_and_inversion_imitate_infrared():
+    picture, mask = scene()
+    config = OFF.model_copy(update={"grey": 1.0, "invert": 1.0})
+    frame, _ = Augmentation(config, GEOMETRY)(picture, mask, np.random.default_rng(0))
+    assert (frame == frame[..., :1]).all()
+    assert frame[0, 0, 0] == 255 - 60
+
+
+def test_the_generator_decides_everything():
+    picture, mask = scene()
+    augmentation = Augmentation(AugmentConfig(), GEOMETRY)
+    first, again, other = (
+        augmentation(picture, mask, np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("strength", [{"noise": 40.0}, {"intensity": 0.8}, {"blur": 1.0}])
+def test_changes_of_brightness_leave_the_mask_alone(strength):
+    picture, mask = scene()
+    augmentation = Augmentation(OFF.model_copy(update=strength), GEOMETRY)
+    frame, truth = augmentation(picture, mask, np.random.default_rng(3))
+    assert (truth == mask).all()
+    assert (frame != picture).any()

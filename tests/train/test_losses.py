@@ -1,0 +1,67 @@
+"""The loss counts what is labelled and nothing else."""
+
+from __future__ import annotations
+
+import torch
+
+from contract.label_map import BACKGROUND, GAS_SMOKE, IGNORE, MACHINE
+from train.losses import segmentation_loss
+
+
+def logits_for(classes: torch.Tensor, sure: float = 8.0) -> torch.Tensor:
+    return torch.nn.functional.one_hot(classes.long(), 3).permute(0, 3, 1, 2).float() * sure
+
+
+TRUTH = torch.tensor([[[BACKGROUND, GAS_SMOKE], [MACHINE, BACKGROUND]]], dtype=torch.uint8)
+LABELLED, UNLABELLED = torch.tensor([True]), torch.tensor([False])
+
+
+def test_a_right_answer_costs_little_and_a_wrong_one_much():
+    right = segmentation_loss(logits_for(TRUTH), TRUTH, LABELLED, dice_weight=1)
+    wrong = segmentation_loss(logits_for((TRUTH + 1) % 3), TRUTH, LABELLED, dice_weight=1)
+    assert right < 0.01
+    assert wrong > 5
+
+
+def test_ignored_pixels_have_no_gradient():
+    truth = TRUTH.clone()
+    truth[0, 0] = IGNORE
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    segmentation_loss(logits, truth, LABELLED, dice_weight=1).backward()
+    assert (logits.grad[..., 0, :] == 0).all()
+    assert (logits.grad[..., 1, :] != 0).any()
+
+
+def test_a_picture_of_ignored_pixels_alone_gives_a_finite_loss():
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    loss = segmentation_loss(logits, torch.full_like(TRUTH, IGNORE), LABELLED, dice_weight=1)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert (logits.grad == 0).all()
+
+
+def test_finding_a_machine_where_machines_are_not_labelled_is_not_punished():
+    truth = torch.tensor([[[BACKGROUND, GAS_SMOKE]]], dtype=torch.uint8)
+    background = logits_for(truth)
+    machine = logits_for(torch.tensor([[[MACHINE, GAS_SMOKE]]]))
+    as_background = segmentation_loss(background, truth, UNLABELLED, dice_weight=1)
+    as_machine = segmentation_loss(machine, truth, UNLABELLED, dice_weight=1)
+    assert torch.isclose(as_background, as_machine, atol=1e-3)
+    assert segmentation_loss(machine, truth, LABELLED, dice_weight=1) > as_machine + 1
+
+
+def test_gas_is_learned_from_every_picture():
+    truth = torch.tensor([[[GAS_SMOKE, BACKGROUND]]], dtype=torch.uint8)
+    missed = logits_for(torch.tensor([[[BACKGROUND, BACKGROUND]]]))
+    found = logits_for(truth)
+    for labelled in (LABELLED, UNLABELLED):
+        lost = segmentation_loss(missed, truth, labelled, dice_weight=1)
+        assert lost > segmentation_loss(found, truth, labelled, dice_weight=1) + 1
+
+
+def test_each_picture_of_a_mixed_batch_follows_its_own_labels():
+    truth = torch.full((2, 1, 1), BACKGROUND, dtype=torch.uint8)
+    logits = torch.zeros(2, 3, 1, 1, requires_grad=True)
+    segmentation_loss(logits, truth, torch.tensor([True, False]), dice_weight=0).backward()
+    assert logits.grad[0, MACHINE] > 0  # pushed down: this one is known to be no machine
+    assert logits.grad[1, MACHINE] < 0  # shares the credit with background
