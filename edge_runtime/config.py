@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from contract.bundle import Bundle
 from contract.config import Section, load_config
-from contract.errors import ConfigError
+from contract.errors import ConfigError, InputError, IntegrityError
 from contract.precision import Precision
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.sources.uri import SourceUri, parse_source
@@ -187,6 +189,15 @@ def check_files(config: DaemonConfig) -> None:
         ConfigError: one line per file, folder or bundle that is missing.
     """
     faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
+    # a damaged bundle is no matter of configuration: the daemon serves it as an invalid model
+    with contextlib.suppress(InputError, IntegrityError):
+        bundle = Bundle.open(config.model.bundle)
+        if config.model.precision not in bundle.precisions:
+            held = ", ".join(bundle.precisions)
+            faults.append(
+                f"model.precision: {config.model.bundle} holds no {config.model.precision} graph, "
+                f"only {held}"
+            )
     for camera in config.camera:
         uri = parse_source(camera.source)
         if uri.scheme in ("file", "folder") and not Path(uri.target).exists():

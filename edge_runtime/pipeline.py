@@ -103,6 +103,7 @@ class Pipeline:
         self._facts = ModelFacts()
         self._arrived = threading.Event()
         self._busy_since_s: float | None = None
+        self._broken = False
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
 
     @property
@@ -135,10 +136,10 @@ class Pipeline:
                 cleanup.enter_context(line.reader)
             model = self._opened_model(stop)
             if model is None:
-                return 0
+                return NEW_PROCESS if self._broken else 0
             cleanup.enter_context(model.segmenter)
             try:
-                return self._serve(model, stop, until_end=until_end)
+                self._serve(model, stop, until_end=until_end)
             except (EngineError, DeviceError) as error:
                 _log.critical("the backend failed, a new process is needed: %s", error)
                 self._facts = ModelFacts(
@@ -150,6 +151,7 @@ class Pipeline:
                 self._publish_all()
                 stop.wait(_LAST_WORDS_S)
                 return NEW_PROCESS
+            return NEW_PROCESS if self._broken else 0
 
     def _line(self, camera: CameraConfig, unit: int) -> _Line:
         uri = camera.uri()
@@ -184,7 +186,7 @@ class Pipeline:
                 return model
         return None
 
-    def _serve(self, model: RunningModel, stop: threading.Event, *, until_end: bool) -> int:
+    def _serve(self, model: RunningModel, stop: threading.Event, *, until_end: bool) -> None:
         while not stop.is_set():
             # looked at before the slots: a frame that came before the end is still taken
             ended = until_end and self._all_ended()
@@ -198,8 +200,7 @@ class Pipeline:
                     self._busy_since_s = None
                     ended = False
             if ended:
-                return 0
-        return 0
+                return
 
     def _process(self, line: _Line, frame: Frame, model: RunningModel) -> None:
         if not line.state.saw(frame, look_at(frame.picture)):
@@ -241,7 +242,11 @@ class Pipeline:
             return
         drawn = draw_overlay(frame.picture, mask, snapshot)
         if video is not None:
-            video.write(drawn, None if line.every else frame.monotonic_ns / 1e9)
+            try:
+                video.write(drawn, None if line.every else frame.monotonic_ns / 1e9)
+            except GasedgeError as error:
+                _log.error("no more overlay video: %s", error)
+                self._video = None
         if due:
             line.shown_s = now_s
             self._link.show(line.camera.name, jpeg_from_picture(drawn), frame.captured_ns)
@@ -266,8 +271,14 @@ class Pipeline:
                 )
 
     def _publish_status(self, stop: threading.Event) -> None:
-        while not stop.wait(_STATUS_S):
-            self._publish_all()
+        try:
+            while not stop.wait(_STATUS_S):
+                self._publish_all()
+        except Exception:  # noqa: BLE001 - whatever it is, it must not go unnoticed
+            # without this thread a lost camera would go unnoticed: a new process is better
+            _log.exception("the status thread failed")
+            self._broken = True
+            stop.set()
 
     def _all_ended(self) -> bool:
         for line in self._lines:

@@ -113,6 +113,10 @@ class CameraReader:
                 return
             except (InputError, OSError) as error:
                 self._wait(str(error))
+            except Exception as error:  # noqa: BLE001 - see below
+                # a reader that died would leave its camera blind until somebody came
+                _log.exception("camera %s: reader failed", self._camera)
+                self._wait(f"{self._uri}: reader failed ({type(error).__name__})")
 
     def _read(self, decoder: Decoder) -> None:
         timeout_s = self._connect_timeout_s

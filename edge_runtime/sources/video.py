@@ -75,8 +75,11 @@ def camera_pictures(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
         parameters = [int(n) for key, value in settings if value is not None for n in (key, value)]
         api = cv2.CAP_V4L2
     else:
-        # TCP: a lost packet over UDP smears a picture, and smears look like plumes
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+        # TCP: a lost packet over UDP smears a picture, and smears look like plumes. What FFmpeg
+        # reads to learn the stream's kind is not kept: it would come out late and in a burst.
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
+            "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000"
+        )
         parameters = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
             _NETWORK_TIMEOUT_MS,

@@ -18,6 +18,7 @@ def command() -> None:
 @click.argument("config", type=click.Path(path_type=Path))
 def check(config: Path) -> None:
     """Check CONFIG.toml, a daemon's or a training's, and what it names."""
+    from contract.bundle import Bundle
     from contract.config import read_toml
     from contract.errors import ConfigError
 
@@ -27,6 +28,7 @@ def check(config: Path) -> None:
 
         daemon = load_daemon_config(config)
         check_files(daemon)
+        Bundle.open(daemon.model.bundle).verify()
         cameras = ", ".join(camera.name for camera in daemon.camera)
         click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
     elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:

@@ -93,11 +93,16 @@ def test_credentials_may_stand_in_a_file_of_their_own(config, tmp_path: Path):
         loaded.camera[1].uri()
 
 
-def test_config_check_says_ok_or_the_line_and_exits_with_2(config, tmp_path: Path, capsys):
-    (tmp_path / "m.gasedge").mkdir()
+def test_config_check_says_ok_or_the_line_and_exits_with_2(
+    config, tmp_path: Path, tiny_bundle: Path, capsys
+):
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "a.mp4").touch()
-    assert main(["config", "check", str(config(GOOD))]) == 0
+    good = GOOD.replace("m.gasedge", tiny_bundle.name)
+    assert main(["config", "check", str(config(good))]) == 2
+    assert "holds no int8 graph, only fp32, fp16" in capsys.readouterr().err
+    good = good.replace("int8", "fp32")
+    assert main(["config", "check", str(config(good))]) == 0
     assert "OK, a daemon's configuration with camera north, south" in capsys.readouterr().out
     assert main(["config", "check", str(config(GOOD.replace("window", "windw")))]) == 2
     assert "daemon.toml:16: unknown key leak.windw; did you mean window?" in capsys.readouterr().err
