@@ -12,6 +12,7 @@ from asyncua import Server, ua
 
 from contract.errors import ConfigError
 from contract.tags import TAGS, HealthCode, Quality, TagType
+from edge_runtime.plant import opcua_guard
 from edge_runtime.plant.device_certificate import device_certificate
 from edge_runtime.plant.opcua_guard import (
     Doorkeeper,
@@ -19,6 +20,7 @@ from edge_runtime.plant.opcua_guard import (
     GuardedServer,
     read_only,
 )
+from edge_runtime.plant.spared_log import spare_the_log
 from edge_runtime.plant.users import Users
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ NAMESPACE = "urn:gasedge:model:1"
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 256 << 10  # of a client's request; a stranger can send one before logging in
-_LOG_LINES = 20
 _LEAK_DATA = ("Leak", "Frame", "Mask")
 _BY_QUALITY = {
     Quality.GOOD: ua.StatusCodes.Good,
@@ -91,7 +92,7 @@ async def serve_opcua(
     Raises:
         ConfigError: when the address cannot be taken, or users or certificates are not usable.
     """
-    _spare_the_log()
+    spare_the_log(("asyncua", f"{opcua_guard.__name__}.refused"))
     encrypted = config.security == "encrypted"
     users = Users(config.users) if encrypted and config.users else None
     core = GuardedServer(Doorkeeper(users, config.trusted), config.max_clients)
@@ -143,30 +144,6 @@ async def serve_opcua(
         yield tree, server.bserver.port
     finally:
         await server.stop()
-
-
-def _spare_the_log() -> None:
-    """Let the library warn, but no more than `_LOG_LINES` a minute: clients can make it write."""
-    library = logging.getLogger("asyncua")
-    library.setLevel(logging.WARNING)
-    library.propagate = False
-    library.handlers = [_SparingHandler()]
-
-
-class _SparingHandler(logging.Handler):
-    """Hands records to the root logger, without tracebacks, up to a number a minute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._minute, self._lines = 0, 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        minute = int(record.created // 60)
-        self._lines = self._lines + 1 if minute == self._minute else 1
-        self._minute = minute
-        if self._lines <= _LOG_LINES:
-            record.exc_info = None if logging.root.level > logging.DEBUG else record.exc_info
-            logging.root.handle(record)
 
 
 class _Tree:

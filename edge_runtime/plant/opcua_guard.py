@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Doorkeeper", "GuardedBinaryServer", "GuardedServer", "read_only"]
 
 _log = logging.getLogger(__name__)
+_refused = logging.getLogger(f"{__name__}.refused")  # what strangers cause; kept short
 
 _MAX_INBOX = 256 << 10  # bytes of one connection that are not yet understood
 _MAX_OUTBOX = 4 << 20  # bytes that a client does not fetch
@@ -76,8 +77,8 @@ class Doorkeeper:
         del iserver
         if self._users is None:
             return User(role=UserRole.User)
-        if certificate is None:
-            _log.warning("OPC UA: a client without encryption was turned away")
+        if not certificate:  # none, or the empty one of an unencrypted channel
+            _refused.warning("OPC UA: a client without encryption was turned away")
             return None
         if self._trusted is not None:
             self._check_trusted(certificate, self._trusted)
@@ -86,8 +87,11 @@ class Doorkeeper:
         except GasedgeError as error:
             _log.error("OPC UA: nobody can log in: %s", error)
             return None
-        _log.info("OPC UA: %s %s", username, "logged in" if known else "was turned away")
-        return User(role=UserRole.User, name=username) if known else None
+        if not known:
+            _refused.warning("OPC UA: user %.64r was turned away", username)
+            return None
+        _log.info("OPC UA: user %.64r logged in", username)
+        return User(role=UserRole.User, name=username)
 
     def _check_trusted(self, certificate: bytes, folder: Path) -> None:
         now = dt.datetime.now(dt.timezone.utc)
@@ -95,10 +99,10 @@ class Doorkeeper:
             seen = x509.load_der_x509_certificate(certificate)
             trusted = certificate in _certificates(folder)
         except (ValueError, GasedgeError) as error:
-            _log.warning("OPC UA: client certificate not accepted: %s", error)
+            _refused.warning("OPC UA: client certificate not accepted: %s", error)
             raise ServiceError(ua.StatusCodes.BadCertificateInvalid) from error
         if not trusted:
-            _log.warning("OPC UA: an untrusted client was turned away: %s", seen.subject)
+            _refused.warning("OPC UA: an untrusted client was turned away: %s", seen.subject)
             raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
         if not seen.not_valid_before_utc <= now <= seen.not_valid_after_utc:
             raise ServiceError(ua.StatusCodes.BadCertificateTimeInvalid)
@@ -184,7 +188,7 @@ class _GuardedProtocol(OPCUAProtocol):  # type: ignore[misc]
         unread = self.transport.get_write_buffer_size()
         super().data_received(data)
         if len(self._buffer) > _MAX_INBOX or unread > _MAX_OUTBOX:
-            _log.warning(
+            _refused.warning(
                 "OPC UA: %s closed, %d bytes not understood and %d not fetched",
                 self.peer_name,
                 len(self._buffer),

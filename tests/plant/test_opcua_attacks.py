@@ -1,0 +1,195 @@
+"""What a stranger on the control network can and cannot do to the OPC UA server.
+
+The library's own client is used where a test must misbehave in ways that a proper one cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("asyncua")
+
+from asyncua import Client, ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.security_policies import (
+    SecurityPolicyBasic256Sha256,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+
+@pytest.fixture(scope="module")
+def gateway(plant, tmp_path_factory):
+    with plant.run(tmp_path_factory.mktemp("gateway"), serve=("opcua", "modbus")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    asyncio.run(
+        setup_self_signed_certificate(
+            folder / "key.pem",
+            folder / "cert.der",
+            "urn:gasedge:test",
+            "localhost",
+            [ExtendedKeyUsageOID.CLIENT_AUTH],
+            {},
+        )
+    )
+    return folder
+
+
+async def channel(gateway, keys, plant=None):
+    """A client with an encrypted channel, not yet with a session."""
+    client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=10)
+    client.application_uri = "urn:gasedge:test"
+    if plant is not None:
+        client.set_user(plant.user)
+        client.set_password(plant.password)
+    if keys is not None:
+        certificate = Path(gateway.folder / "state/opcua.der")
+        await client.set_security(
+            SecurityPolicyBasic256Sha256,
+            certificate=keys / "cert.der",
+            private_key=keys / "key.pem",
+            server_certificate=certificate,
+            mode=ua.MessageSecurityMode.SignAndEncrypt,
+        )
+    await client.connect_socket()
+    await client.send_hello()
+    await client.open_secure_channel()
+    return client
+
+
+def session_parameters(client):
+    parameters = ua.CreateSessionParameters()
+    parameters.ClientNonce = bytes(32)
+    parameters.EndpointUrl = client.server_url.geturl()
+    return parameters
+
+
+async def read_state(client):
+    parameters = ua.ReadParameters()
+    value = ua.ReadValueId()
+    value.NodeId = ua.NodeId("north.Leak.State", 2)
+    value.AttributeId = ua.AttributeIds.Value
+    parameters.NodesToRead = [value]
+    return await client.uaclient.read(parameters)
+
+
+def modbus_answers(gateway):
+    """Seconds that the Modbus server takes to answer."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", gateway.ports["modbus"]), timeout=10) as modbus:
+        modbus.sendall(bytes.fromhex("0001 0000 0006 01 04 0000 007d"))
+        assert len(modbus.recv(1000)) > 9
+    return time.monotonic() - began
+
+
+def test_a_session_cannot_be_taken_over_without_the_password(plant, gateway, keys):
+    """The library hands a live session to whoever names its token, before it asks who it is."""
+
+    async def attack():
+        owner = await channel(gateway, keys, plant)
+        await owner.create_session()
+        await owner.activate_session(username=plant.user, password=plant.password)
+        token = owner.uaclient.protocol.authentication_token
+        assert isinstance(token.Identifier, bytes)
+        assert len(token.Identifier) == 32
+        thief = await channel(gateway, keys)
+        thief.uaclient.protocol.authentication_token = token
+        with pytest.raises(ua.UaError):
+            await thief.uaclient.activate_session(ua.ActivateSessionParameters())
+        with pytest.raises(ua.UaError):
+            await read_state(thief)
+        assert await read_state(owner)
+        thief.disconnect_socket()
+        await owner.close_session()
+        owner.disconnect_socket()
+
+    asyncio.run(attack())
+
+
+def test_the_right_password_on_an_unencrypted_channel_is_refused(plant, gateway):
+    async def attack():
+        client = await channel(gateway, None)
+        await client.uaclient.create_session(session_parameters(client))
+        token = ua.ActivateSessionParameters()
+        token.UserIdentityToken = ua.UserNameIdentityToken()
+        token.UserIdentityToken.PolicyId = "username"
+        token.UserIdentityToken.UserName = plant.user
+        token.UserIdentityToken.Password = plant.password.encode()
+        with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+            await client.uaclient.activate_session(token)
+        with pytest.raises(ua.UaError):
+            await read_state(client)
+        client.disconnect_socket()
+
+    asyncio.run(attack())
+    assert gateway.said("without encryption was turned away")
+
+
+def test_one_connection_cannot_open_many_sessions(gateway, keys):
+    async def attack():
+        client = await channel(gateway, keys)
+        parameters = session_parameters(client)
+        await client.uaclient.create_session(parameters)
+        with pytest.raises(ua.uaerrors.BadTooManySessions):
+            await client.uaclient.create_session(parameters)
+        client.disconnect_socket()
+
+    asyncio.run(attack())
+
+
+def hello(size=65535):
+    url = b"opc.tcp://x"
+    body = struct.pack("<IIIIII", 0, size, size, 0, 0, len(url)) + url
+    return b"HELF" + struct.pack("<I", 8 + len(body)) + body
+
+
+def test_a_message_that_never_ends_costs_little_memory(plant, gateway):
+    """A header that promises 2 GB, and bytes without end."""
+    with socket.create_connection(("127.0.0.1", gateway.ports["opcua"]), timeout=10) as stranger:
+        stranger.sendall(hello())
+        assert stranger.recv(100)[:4] == b"ACKF"
+        stranger.sendall(b"OPNF" + struct.pack("<II", 0x7FFFFFFF, 0))
+        with pytest.raises((ConnectionError, TimeoutError)):
+            for _ in range(200):
+                stranger.sendall(bytes(65536))
+    assert resident_mb(gateway) < 300
+
+
+def test_clients_that_take_all_places_leave_the_rest_of_the_gateway_alone(gateway):
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            stranger = socket.create_connection(("127.0.0.1", gateway.ports["opcua"]), timeout=10)
+            stack.callback(stranger.close)
+            with contextlib.suppress(OSError):
+                stranger.sendall(hello() * 50)
+        assert max(modbus_answers(gateway) for _ in range(10)) < 1.0
+    assert resident_mb(gateway) < 300
+
+
+def test_garbage_does_not_fill_the_log(gateway):
+    before = gateway.log.stat().st_size
+    for number in range(100):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", gateway.ports["opcua"]), timeout=10) as stranger,
+        ):
+            stranger.sendall(struct.pack("<4sI", b"MSGF", 40) + bytes([number]) * 32)
+            stranger.sendall(hello() + b"XYZF" + struct.pack("<I", 30) + bytes(22))
+    assert gateway.log.stat().st_size - before < 20_000
+    assert modbus_answers(gateway) < 1.0
+
+
+def resident_mb(gateway):
+    lines = Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
