@@ -129,12 +129,19 @@ def _fit(
     resume: Path | None,
 ) -> None:
     learning = config.learning
-    keep = ModelCheckpoint(
+    best = ModelCheckpoint(
         dirpath=run / "state",
         filename="best",
         monitor="val/mean_iou",
         mode="max",
-        save_last=True,
+        save_weights_only=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+    # after best, so that it knows the best score so far
+    last = ModelCheckpoint(
+        dirpath=run / "state",
+        filename="last",
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
@@ -148,7 +155,7 @@ def _fit(
             precision=precision_of(learning.precision),
             max_epochs=learning.epochs,
             logger=TensorBoardLogger(run, name="tensorboard", version=""),
-            callbacks=[keep, EpochBar()],
+            callbacks=[best, last, EpochBar()],
             plugins=[WholeFiles()],
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -208,14 +215,14 @@ def _finish(
         "network": config.network.name,
         "start": filled,
         "epochs": config.learning.epochs,
-        "best_epoch": int(best["epoch"]),
+        "best_epoch": int(best["epoch"]) + 1,
         "steps": int(best["global_step"]),
         "batch": config.learning.batch,
         "rate": config.learning.rate,
         "precision": str(precision_of(config.learning.precision)),
         "data": "; ".join(f"{data.name} ({len(data.stems['train'])} train)" for data in data_sets),
         "split_seed": config.split.seed,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of its own, which no checkpoint may hold
     }
     stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in run.name)[:48] or "model"
     result = run / "checkpoint.pt"

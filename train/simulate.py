@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CLIP_FPS", "Simulation", "write_clip", "write_data_folder"]
+__all__ = ["CLIP_FPS", "Simulation", "clip_codec", "write_clip", "write_data_folder"]
 
 CLIP_FPS = 25
 FRAMES_APART = 23  # of pictures taken from one scene, so that the plume has moved on
@@ -81,6 +81,17 @@ def write_data_folder(out: Path, simulation: Simulation, *, scenes: int, frames:
         (partial / LABELS).write_text(f"[values]\n{values}", encoding="utf-8")
 
 
+def clip_codec(clip: Path) -> str:
+    """Four letters of the codec for a clip's suffix.
+
+    Raises:
+        ConfigError: for an unknown suffix.
+    """
+    if clip.suffix.lower() not in _FOURCC:
+        raise ConfigError(f"{clip}: a clip's name ends in {' or '.join(_FOURCC)}")
+    return _FOURCC[clip.suffix.lower()]
+
+
 def write_clip(clip: Path, simulation: Simulation, *, seconds: float, onset_s: float) -> None:
     """Write one scene, with a plume that begins after `onset_s`, as a video of 25 frames a second.
 
@@ -89,11 +100,10 @@ def write_clip(clip: Path, simulation: Simulation, *, seconds: float, onset_s: f
         GasedgeError: when the video cannot be encoded.
     """
     cv2 = need("cv2", extra="train")
-    if clip.suffix.lower() not in _FOURCC:
-        raise ConfigError(f"{clip}: a clip's name ends in {' or '.join(_FOURCC)}")
+    codec = clip_codec(clip)
     scene = simulation.scene(_CLIP_SCENE, plume=True, onset=round(onset_s * CLIP_FPS))
     with new_file(clip) as partial:
-        code = cv2.VideoWriter_fourcc(*_FOURCC[clip.suffix.lower()])
+        code = cv2.VideoWriter_fourcc(*codec)
         size = (simulation.width, simulation.height)
         writer = cv2.VideoWriter(str(partial), code, float(CLIP_FPS), size)
         if not writer.isOpened():

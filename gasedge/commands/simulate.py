@@ -58,8 +58,10 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     OUT gets images/, masks/ (class indices), labels.toml and scenes.csv. The clip shows a scene
     that is not in OUT. The same options give the same bytes.
     """
-    from train.simulate import Simulation, write_clip, write_data_folder
+    from train.simulate import Simulation, clip_codec, write_clip, write_data_folder
 
+    if clip is not None:
+        clip_codec(clip)  # refused before anything is written
     width, height = size
     simulation = Simulation(kind=kind, width=width, height=height, seed=seed, grey=grey)
     write_data_folder(out, simulation, scenes=scenes, frames=frames)

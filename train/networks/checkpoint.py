@@ -75,6 +75,8 @@ def save_checkpoint(
     # torch's own writer gives a full disk no clear error
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=True)  # what could not be read back is never written
     write_bytes(path, buffer.getvalue())
 
 
