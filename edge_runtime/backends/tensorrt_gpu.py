@@ -150,6 +150,8 @@ class TensorRTSegmenter:
                 parts.append(self._run("frames", self._upload_frames, whole, len(part)))
             summaries += self.last_summaries
         self.last_summaries = tuple(summaries)
+        if len(parts) == 1:
+            return parts[0]
         empty = np.empty((0, *expected[:2]), np.uint8)
         return Segmentation(
             np.concatenate([part.mask for part in parts] or [empty]),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DeviceMemory", "GpuContext", "Kernel"]
 
+_ARGUMENT_TYPES = {"P": np.uintp, "i": np.int32}
+
 _log = logging.getLogger(__name__)
 
 
@@ -54,9 +56,10 @@ class DeviceMemory:
 class Kernel:
     """One of the shipped kernels, loaded."""
 
-    def __init__(self, gpu: GpuContext, function: Any) -> None:
+    def __init__(self, gpu: GpuContext, function: Any, layout: str) -> None:
         self._gpu = gpu
         self._function = function
+        self._types = [_ARGUMENT_TYPES[letter] for letter in layout]
 
     def unload(self) -> None:
         """Drop the kernel and its module, which needs the context."""
@@ -68,9 +71,9 @@ class Kernel:
         if self._function is None:
             raise EngineError("launching a kernel: the GPU was closed already")
         with self._gpu.current("launching a kernel"):
-            self._function.prepared_async_call(
-                (*grid, 1), (*block, 1), self._gpu.stream, *arguments
-            )
+            typed = (kind(value) for kind, value in zip(self._types, arguments, strict=True))
+            stream = self._gpu.stream
+            self._function(*typed, grid=(*grid, 1), block=(*block, 1), stream=stream)
 
 
 class GpuContext:
@@ -220,8 +223,7 @@ class GpuContext:
         image = image_for(name, self.compute_capability)
         with self.current(f"loading kernel {name}"):
             function = self._cuda.module_from_buffer(image).get_function(name)
-            function.prepare(layout)
-        kernel = Kernel(self, function)
+        kernel = Kernel(self, function, layout)
         self._closers.append(kernel.unload)
         return kernel
 

@@ -151,7 +151,9 @@ class TensorRTEngine:
                     f"the engine's {name} is {engine.get_tensor_dtype(name)} {shape}, the bundle's "
                     f"input of {width}x{height} asks for uint8 (N, {', '.join(map(str, expected))})"
                 )
-        low, _, high = (shape[0] for shape in engine.get_tensor_profile_shape(_FRAMES, 0))
+        low = high = engine.get_tensor_shape(_FRAMES)[0]
+        if low < 0:
+            low, _, high = (shape[0] for shape in engine.get_tensor_profile_shape(_FRAMES, 0))
         if not low <= batch <= high:
             raise EngineError(
                 f"the engine takes {low} to {high} frames at once, not {batch}; build it for that"

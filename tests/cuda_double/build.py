@@ -41,7 +41,7 @@ class CudaDouble:
     def environment(self) -> dict[str, str]:
         """What a process must have in its environment before it starts."""
         paths = [str(self.driver.parent), os.environ.get("LD_LIBRARY_PATH", "")]
-        modules = [str(self.site), os.environ.get("PYTHONPATH", "")]
+        modules = [str(HERE / "stand_in"), str(self.site), os.environ.get("PYTHONPATH", "")]
         return {
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, paths)),
             "PYTHONPATH": os.pathsep.join(filter(None, modules)),

@@ -40,10 +40,8 @@ std::recursive_mutex &driver_lock() {
 CUresult enter(const char *function, Needs needs) {
     ++calls[function];
     auto fault = faults.find(function);
-    if (fault != faults.end() && fault->second.after-- == 0) {
-        Fault injected = fault->second;
-        faults.erase(fault);
-        return injected.sticky ? stick(injected.error) : injected.error;
+    if (fault != faults.end() && --fault->second.after < 0) {
+        return fault->second.sticky ? stick(fault->second.error) : fault->second.error;
     }
     if (needs == Needs::NOTHING) {
         return CUDA_SUCCESS;
@@ -195,18 +193,30 @@ EXPORT CUresult cuGetErrorString(CUresult error, const char **text) {
     return CUDA_SUCCESS;
 }
 
-// Let the call of `function` after the next `after` ones fail with `error`.
+// Let calls of `function` after the next `after` ones fail with `error`; 0 ends that.
 EXPORT void cudaDoubleFail(const char *function, int error, int after, int sticks) {
     std::lock_guard<std::recursive_mutex> lock(driver_lock());
-    faults[function] = {static_cast<CUresult>(error), after, sticks != 0};
+    faults.erase(function);
+    if (error) {
+        faults[function] = {static_cast<CUresult>(error), after, sticks != 0};
+    }
 }
 
-// Fresh process, as far as errors go: only tests can do this.
-EXPORT void cudaDoubleHeal() {
+EXPORT void cudaDoubleStick(int error) {
+    std::lock_guard<std::recursive_mutex> lock(driver_lock());
+    stick(static_cast<CUresult>(error));
+}
+
+// As a new process would find the driver: no error, no context, nothing left.
+EXPORT void cudaDoubleNewProcess() {
     std::lock_guard<std::recursive_mutex> lock(driver_lock());
     sticky = CUDA_SUCCESS;
+    primary.uses = 0;
+    current.clear();
+    free_all_memory();
     faults.clear();
     calls.clear();
+    objects.clear();
 }
 
 EXPORT int cudaDoubleCalls(const char *function) {

@@ -104,6 +104,12 @@ EXPORT CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const
     return CUDA_SUCCESS;
 }
 
+// pycuda still calls it before every launch, which then names the shape itself.
+EXPORT CUresult cuFuncSetBlockShape(CUfunction, int, int, int) {
+    ENTER(CONTEXT);
+    return CUDA_SUCCESS;
+}
+
 EXPORT CUresult cuLaunchKernel(
     CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
     unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int,

@@ -251,6 +251,13 @@ EXPORT CUresult cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode) {
     return CUDA_SUCCESS;
 }
 
+EXPORT CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status) {
+    ENTER(CONTEXT);
+    *status = is_capturing(stream) ? CU_STREAM_CAPTURE_STATUS_ACTIVE
+                                   : CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+}
+
 EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
     ENTER(CONTEXT);
     *graph = nullptr;
