@@ -8,10 +8,9 @@ is a fault. A pixel is *wrong* when
 * its class differs, and the network gives that class less than its own by more than the bound.
 
 The bounds, in probability: FP32 2/255, which is half a level of rounding the score and room for
-sums in another order (about 1e-5). FP16 0.04: rounding the activations of some thirty layers to 11
-bits moves a logit by about 0.01, and a probability moves by at most a quarter of its logit; the
-rest is room for networks with larger activations. At FP32 no pixel may be wrong, at FP16 one in a
-thousand.
+sums in another order (about 1e-5). FP16 0.04: on a U-Net with ResNet-18 at 256x256 and real
+pictures the largest difference seen was 0.013, and networks with larger activations need room. At
+FP32 no pixel may be wrong, at FP16 one in a thousand.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _PRECISIONS = (Precision.FP32, Precision.FP16)
 _TOLERANCE = (0.001, 0.02)  # smallest and largest golden tolerance, share of a frame's pixels
+_MARGIN = 4
 _TOOLS = (
     "gasedge",
     "torch",
@@ -145,25 +146,30 @@ def bundle_from_network(
 
 
 def _golden_tolerance(found: Sequence[Agreement], precision: Precision) -> float:
-    """Share of pixels in which another backend may differ: those where the network is undecided."""
+    """Share of a golden frame's pixels in which another honest backend may differ.
+
+    How far this graph's rounding already moved the mask from the network's says how many pixels
+    lie on the edge; two backends may stray from the network to either side, hence the factor.
+    """
     low, high = _TOLERANCE
-    undecided = max(each.undecided for each in found)
+    differing = max(each.differing for each in found)
     log.info(
-        "%s graph agrees with its network: %.3f %% of the pixels differ in class, gas probability "
-        "by at most %.4f, %.2f %% are undecided",
+        "%s graph agrees with its network: %.3f %% of the pixels differ in class, all of them "
+        "undecided ones, gas probability by at most %.4f",
         precision,
-        100 * max(each.differing for each in found),
+        100 * differing,
         max(each.largest for each in found),
-        100 * undecided,
     )
-    if undecided > high:
+    if _MARGIN * differing > high:
         log.warning(
-            "the network is undecided in %.1f %% of a golden frame; the known-answer test allows "
-            "%.1f %% and may refuse honest engines: train longer or give other frames (--golden)",
-            100 * undecided,
+            "the network is undecided in so much of a golden frame that rounding to %s moves "
+            "%.1f %% of its mask; the known-answer test allows %.1f %% and may refuse honest "
+            "engines: train longer or give clearer frames (--golden)",
+            precision,
+            100 * differing,
             100 * high,
         )
-    return min(high, max(low, undecided))
+    return min(high, max(low, _MARGIN * differing))
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

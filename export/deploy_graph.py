@@ -116,8 +116,8 @@ def onnx_from_network(
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns each time that opset 17 is older than its own 18 and is converted to."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    """Hush the exporter: it tells its passes, and warns that opset 17 is older than its own 18."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

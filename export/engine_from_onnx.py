@@ -110,6 +110,8 @@ def _logger(trt: Any, said: _Said) -> Any:
             if level == logging.ERROR:
                 said.errors.append(message)
             elif level == logging.WARNING:
+                if message in said.warnings:
+                    return  # the same for every convolution
                 said.warnings.append(message)
             log.log(min(level, logging.WARNING), "TensorRT: %s", message)
 
