@@ -143,6 +143,8 @@ async def serve_opcua(
     try:
         yield tree, server.bserver.port
     finally:
+        for transport in tuple(core.asyncio_transports):
+            transport.abort()  # closing politely would wait for clients that do not read
         await server.stop()
 
 

@@ -71,7 +71,8 @@ async def serve_page(config: PageConfig, board: Board) -> AsyncIterator[int]:
     application.router.add_get("/", page)
     application.router.add_get("/state.json", state)
     application.router.add_get("/camera/{camera}.jpg", picture)
-    runner = web.AppRunner(application, access_log=None, keepalive_timeout=15)
+    # a client that does not read must not hold up the end of the process
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, shutdown_timeout=0.5)
     await runner.setup()
     requests: Any = runner.server
 
