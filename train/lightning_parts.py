@@ -84,6 +84,16 @@ class EpochBar(pl.Callback):  # type: ignore[misc]
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the bar's last line."""
         del trainer, pl_module, stage
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave it before the error's line; Lightning calls no teardown then."""
+        del trainer, pl_module, exception
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
