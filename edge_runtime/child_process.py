@@ -21,16 +21,21 @@ _KILL_PATIENCE_S = 5.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # `-m` and `-c` put the current folder first: a stranger's contract.py there must not be ours.
-# So the child looks for modules where this process, whose order is set, does.
+# So the child looks for modules where this process, whose order is set, does. The tie to the parent
+# comes before the imports, which take seconds on a small board.
 _START = (
     "import sys; sys.path[:] = {path!r}; "
+    "from edge_runtime.child_process import die_with_parent; die_with_parent({parent}); "
     "import importlib; sys.exit(importlib.import_module(sys.argv.pop(1)).main(sys.argv[1:]))"
 )
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """Command line that runs `main(arguments)` of one of our modules in a new interpreter."""
-    start = _START.format(path=[entry for entry in sys.path if entry])
+    """Command line that runs `main(arguments)` of one of our modules in a new interpreter.
+
+    The child ends when the thread that starts it ends, however that comes about.
+    """
+    start = _START.format(path=[entry for entry in sys.path if entry], parent=os.getpid())
     return [sys.executable, "-c", start, module, *arguments]
 
 

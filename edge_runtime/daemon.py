@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
-from edge_runtime.child_process import die_with_parent
 from edge_runtime.config import load_daemon_config
 
 if TYPE_CHECKING:
@@ -42,12 +41,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("role", choices=("frames", "plant"))
     parser.add_argument("config", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--log", type=int, default=logging.INFO)
     parser.add_argument("--video", type=Path)
     parser.add_argument("--until-end", action="store_true")
     given = parser.parse_args(arguments)
-    die_with_parent(given.parent)
     logging.basicConfig(
         level=given.log,
         stream=sys.stderr,

@@ -64,7 +64,7 @@ def draw_overlay(
     drawn = cv2.resize(picture, size) if scale < 1 else picture.copy()
     if mask is not None:
         shown = cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_NEAREST)
-        colours = cv2.LUT(cv2.merge((shown, shown, shown)), _COLOURS)
+        colours = cv2.applyColorMap(shown, _COLOURS)
         drawn = cv2.addWeighted(drawn, 1.0, colours, _OPACITY, 0)
     text, state = caption(snapshot)
     box = snapshot.values.get("Leak/BBox")

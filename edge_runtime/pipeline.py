@@ -72,6 +72,7 @@ class _Line:
     slot: LatestFrame
     reader: CameraReader
     state: CameraState
+    is_test: bool
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
     shown_s: float = 0.0
@@ -123,7 +124,8 @@ class Pipeline:
             0, or `NEW_PROCESS` when the backend failed and needs one.
 
         Raises:
-            InputError: with `until_end`, when a source never gave a frame.
+            GasedgeError: with `until_end`, when there is no valid model or a source never gave a
+                frame.
         """
         status = threading.Thread(
             target=self._publish_status, args=(stop,), name="gasedge-status", daemon=True
@@ -133,11 +135,16 @@ class Pipeline:
             cleanup.callback(status.join)
             cleanup.callback(stop.set)
             for line in self._lines:
-                cleanup.enter_context(line.reader)
-            model = self._opened_model(stop)
+                if not line.is_test:
+                    cleanup.enter_context(line.reader)
+            model = self._opened_model(stop, until_end=until_end)
             if model is None:
                 return NEW_PROCESS if self._broken else 0
             cleanup.enter_context(model.segmenter)
+            # a replay would be half over by the time a model is loaded
+            for line in self._lines:
+                if line.is_test:
+                    cleanup.enter_context(line.reader)
             try:
                 self._serve(model, stop, until_end=until_end)
             except (EngineError, DeviceError) as error:
@@ -165,9 +172,10 @@ class Pipeline:
             is_test=uri.is_test,
             version=importlib.metadata.version("gasedge"),
         )
-        return _Line(camera, slot, CameraReader(camera.name, uri, slot), state, uri.every)
+        reader = CameraReader(camera.name, uri, slot)
+        return _Line(camera, slot, reader, state, uri.is_test, uri.every)
 
-    def _opened_model(self, stop: threading.Event) -> RunningModel | None:
+    def _opened_model(self, stop: threading.Event, *, until_end: bool) -> RunningModel | None:
         """The model, once it can be believed; until then the plant is told that it cannot."""
         failures = 0
         while not stop.is_set():
@@ -176,6 +184,8 @@ class Pipeline:
             except DeviceError:
                 raise
             except GasedgeError as error:
+                if until_end:
+                    raise  # somebody waits for the end
                 failures += 1
                 delay_s = back_off_s(failures, random.random(), base_s=2.0)
                 _log.error("no valid model: %s; next attempt in %.1f s", error, delay_s)

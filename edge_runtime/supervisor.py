@@ -127,8 +127,7 @@ def supervise(
         stopped = cleanup.enter_context(_stop_signals())
         # made by mkdtemp with mode 0700: nobody else may speak to the plant process
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gasedge-")))
-        common = [str(config), "--folder", str(folder), "--parent", str(os.getpid())]
-        common += ["--log", str(log_level)]
+        common = [str(config), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
         children = [

@@ -49,7 +49,7 @@ class Decoder:
         self._uri = uri
         self._stopped = stopped
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            python_command("edge_runtime.sources.decode", str(os.getpid())),
+            python_command("edge_runtime.sources.decode"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # libraries print whole URIs there, passwords included
