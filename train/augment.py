@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from contract.label_map import IGNORE
+from contract.label_map import BACKGROUND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Augmentation:
         mask: NDArray[np.uint8],
         random: np.random.Generator,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Give an (H, W, 3) frame and (H, W) mask; outside the picture black and IGNORE.
+        """Give an (H, W, 3) frame and (H, W) mask; outside the picture black and background.
 
         Args:
             picture: (h, w, 3) BGR of any size.
@@ -66,7 +66,8 @@ class Augmentation:
         frame = self._changed(frame, random)
         outside = truth == _OUTSIDE
         frame[outside] = 0  # padding stays as black as the deployed fit makes it
-        truth[outside] = IGNORE
+        # deployed frames have padding too: the network must learn that nothing is there
+        truth[outside] = BACKGROUND
         return frame, np.asarray(truth, np.uint8)
 
     def _matrix(self, width: int, height: int, random: np.random.Generator) -> NDArray[np.float64]:

@@ -50,6 +50,9 @@ class DataConfig(Section):
     group: str | None = None  # its column of what must stay together in a split
     repeat: int = Field(default=1, ge=1, le=1000)  # times a picture is shown in an epoch
     limit: int | None = Field(default=None, ge=1)  # take this many pictures, spread over the folder
+    # machines stand in no picture: what is background is no machine either. Without this a folder
+    # of {0, 255} masks teaches nothing about machines, and the network may see them anywhere in it
+    no_machines: bool = False
 
 
 class SimulatedConfig(Section):
@@ -94,6 +97,7 @@ class LearningConfig(Section):
     encoder_rate: float | None = Field(default=None, gt=0, lt=1)  # None: as `rate`
     schedule: Literal["cosine", "constant"] = "cosine"  # cosine falls to 0, after a short warm-up
     dice_weight: float = Field(default=1.0, ge=0)
+    gas_weight: float = Field(default=2.0, gt=0)  # of a gas pixel; a missed leak is the worse fault
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor has it
     seed: int = 0
 

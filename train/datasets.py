@@ -45,6 +45,7 @@ class DataSet:
     name: str
     what: str  # the folder or the simulation, for papers
     labelled: frozenset[int]
+    machines_known: bool  # whether a background pixel is known to be no machine
     repeat: int
     stems: dict[str, tuple[str, ...]]  # by split
     read: Callable[[str], Pair] = field(repr=False)  # full-size picture and mask of a stem
@@ -64,6 +65,7 @@ def gather(config: TrainConfig) -> list[DataSet]:
             name=each.name,
             what=each.what,
             labelled=each.labelled,
+            machines_known=each.machines_known,
             repeat=each.repeat,
             stems=shares[each.name],
             read=each.read,
@@ -83,7 +85,8 @@ def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
     pictures = [
         Picture(name, stem, groups[stem], sha256_of_file(folder.images[stem])) for stem in stems
     ]
-    data = DataSet(name, str(folder.path), folder.labelled, config.repeat, {}, folder.read)
+    known = MACHINE in folder.labelled or config.no_machines
+    data = DataSet(name, str(folder.path), folder.labelled, known, config.repeat, {}, folder.read)
     return data, pictures
 
 
@@ -103,7 +106,8 @@ def _simulated(config: SimulatedConfig, geometry: InputGeometry) -> tuple[DataSe
         f"seed {config.seed}"
     )
     labelled = frozenset(each.index for each in CLASSES)
-    return DataSet(name, what, labelled, config.repeat, {}, pairs.__getitem__), pictures
+    data = DataSet(name, what, labelled, True, config.repeat, {}, pairs.__getitem__)  # noqa: FBT003
+    return data, pictures
 
 
 class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
@@ -142,13 +146,13 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
         return len(self._entries)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, bool]:
-        """Give frame (H, W, 3) uint8, truth (H, W) uint8, and whether machines are labelled."""
+        """Give frame (H, W, 3) uint8, truth (H, W) uint8, and whether machines are known."""
         epoch, position = key
         data, stem = self._entries[position]
         pair = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
         random = np.random.default_rng([self._seed, epoch, position])
         frame, truth = self._augmentation(*pair, random)
-        return torch.from_numpy(frame), torch.from_numpy(truth), MACHINE in data.labelled
+        return torch.from_numpy(frame), torch.from_numpy(truth), data.machines_known
 
     def plain(self, count: int) -> torch.Tensor:
         """`count` frames, spread over all entries, fitted and not augmented: (N, H, W, 3) uint8."""

@@ -19,35 +19,46 @@ if TYPE_CHECKING:
 
 __all__ = ["segmentation_loss"]
 
-_SMOOTH = 1.0  # pixels; keeps Dice of an absent class defined
+_SMOOTH = 10.0  # pixels; keeps Dice of an absent class defined
 
 
 def segmentation_loss(
-    logits: Tensor, truth: Tensor, machines_labelled: Tensor, *, dice_weight: float
+    logits: Tensor,
+    truth: Tensor,
+    machines_known: Tensor,
+    *,
+    dice_weight: float,
+    gas_weight: float,
 ) -> Tensor:
-    """Mean cross-entropy plus `dice_weight` times the mean soft Dice loss, pooled over the batch.
+    """Mean cross-entropy plus `dice_weight` times the mean soft Dice loss of gas and machines.
+
+    Dice is taken in each picture by itself, so a plume of fifty pixels counts as much as one that
+    fills the frame, and false gas in a picture without any counts as much as a missed leak.
 
     Args:
         logits: (N, classes, H, W) float.
         truth: (N, H, W) uint8 class indices; IGNORE pixels count nowhere.
-        machines_labelled: (N,) bool; whether the picture's truth tells machines from background.
+        machines_known: (N,) bool; whether a picture's background is known to be no machine.
         dice_weight: 0 leaves cross-entropy alone.
+        gas_weight: of a gas pixel in the cross-entropy, against 1 of any other.
     """
     log_p = functional.log_softmax(logits.float(), dim=1)
-    unlabelled = ~machines_labelled[:, None, None]
     either = torch.logsumexp(log_p[:, [BACKGROUND, MACHINE]], dim=1)
-    background = torch.where(unlabelled, either, log_p[:, BACKGROUND])
+    background = torch.where(machines_known[:, None, None], log_p[:, BACKGROUND], either)
     by_class = [background, log_p[:, GAS_SMOKE], log_p[:, MACHINE]]
     counted = truth != IGNORE
-    n_counted = counted.sum().clamp(min=1)
-    entropy = log_p.new_zeros(())
+    entropy, weights = log_p.new_zeros(()), log_p.new_zeros(())
     dice: list[Tensor] = []
     for each in CLASSES:
         of_class = by_class[each.index]
         here = (truth == each.index).float()
-        entropy = entropy - (of_class * here).sum()
-        valid = counted & machines_labelled[:, None, None] if each.index == MACHINE else counted
-        share = of_class.exp() * valid
-        overlap = 2 * (share * here).sum() + _SMOOTH
-        dice.append(1 - overlap / (share.sum() + here.sum() + _SMOOTH))
-    return entropy / n_counted + dice_weight * torch.stack(dice).mean()
+        weight = gas_weight if each.index == GAS_SMOKE else 1.0
+        entropy = entropy - weight * (of_class * here).sum()
+        weights = weights + weight * here.sum()
+        if each.index == BACKGROUND:
+            continue  # fills almost every picture: its Dice says nothing
+        share = of_class.exp() * counted
+        overlap = 2 * (share * here).sum(dim=(1, 2)) + _SMOOTH
+        loss = 1 - overlap / (share.sum(dim=(1, 2)) + here.sum(dim=(1, 2)) + _SMOOTH)
+        dice.append(loss[machines_known] if each.index == MACHINE else loss)
+    return entropy / weights.clamp(min=1) + dice_weight * torch.cat(dice).mean()

@@ -57,14 +57,15 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         self._losses: list[torch.Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Loss of a batch: frames (N, H, W, 3) uint8, truth (N, H, W), machines labelled (N,)."""
+        """Loss of a batch: frames (N, H, W, 3) uint8, truth (N, H, W), machines known (N,)."""
         del batch_idx
-        frames, truth, machines_labelled = batch
+        frames, truth, machines_known = batch
         loss = segmentation_loss(
             self.network(frames),
             truth,
-            machines_labelled,
+            machines_known,
             dice_weight=self._learning.dice_weight,
+            gas_weight=self._learning.gas_weight,
         )
         self._losses.append(loss.detach())
         self.log("train/loss", loss)

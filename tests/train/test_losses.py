@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 
 from contract.label_map import BACKGROUND, GAS_SMOKE, IGNORE, MACHINE
-from train.losses import segmentation_loss
+from train.losses import segmentation_loss as weighted_loss
+
+
+def segmentation_loss(logits, truth, machines_known, *, dice_weight):
+    return weighted_loss(logits, truth, machines_known, dice_weight=dice_weight, gas_weight=2)
 
 
 def logits_for(classes: torch.Tensor, sure: float = 8.0) -> torch.Tensor:
@@ -57,6 +61,22 @@ def test_gas_is_learned_from_every_picture():
     for labelled in (LABELLED, UNLABELLED):
         lost = segmentation_loss(missed, truth, labelled, dice_weight=1)
         assert lost > segmentation_loss(found, truth, labelled, dice_weight=1) + 1
+
+
+def test_a_small_plume_weighs_as_much_as_a_large_one():
+    truth = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    truth[0, 20:, :] = GAS_SMOKE
+    truth[1, :8, :8] = GAS_SMOKE
+    known = torch.tensor([True, True])
+    right = logits_for(truth)
+    costs = []
+    for missed in (0, 1):
+        logits = right.clone()
+        logits[missed] = logits_for(torch.zeros(1, 64, 64))[0]
+        both = segmentation_loss(logits, truth, known, dice_weight=1)
+        costs.append(both - segmentation_loss(logits, truth, known, dice_weight=0))
+    assert costs[0] > 0.1
+    assert costs[1] > 0.7 * costs[0]
 
 
 def test_each_picture_of_a_mixed_batch_follows_its_own_labels():
