@@ -95,8 +95,8 @@ class Daemon:
 
     def close(self) -> None:
         pids = list(self.descendants())
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        self.process.wait(20)
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
