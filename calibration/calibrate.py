@@ -118,7 +118,7 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
         RANGES: (json.dumps(ranges, indent=1) + "\n").encode(),
         **result.golden,
     }
-    if request.opset17:
+    if request.opset17 or OPSET17_GRAPH in bundle.manifest.files:  # never an older one beside it
         added[OPSET17_GRAPH] = quantized_graph(fp32, largest, half=False)
     return _published(bundle, added, result, request), card
 

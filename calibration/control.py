@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["ControlResult", "check_on_control", "require_budget"]
 
 _PICTURES = 32  # for the agreement; scores take all
-_TOLERANCE = (0.005, 0.05)  # smallest and largest golden tolerance, share of a frame's pixels
+_TOLERANCE = (0.005, 0.10)  # smallest and largest golden tolerance, share of a frame's pixels
+_WRONG = (
+    1.5,
+    0.005,
+)  # a runtime may be so many times, and so much, further from FP32 than the graph
 _GAS = CLASSES[GAS_SMOKE].name
 
 
@@ -51,8 +55,10 @@ def check_on_control(
     """Score FP32, FP16 and INT8 on the control set and compare their masks.
 
     The CPU runtime is the one the device would take; the reference is ONNX Runtime running the
-    graph node by node. Golden masks come from the reference, and their tolerance is twice the
-    most that the two were seen to differ in.
+    graph node by node. Both round in their own order, so where the network is undecided they
+    differ from each other; but a runtime that computes rightly is no further from FP32 than the
+    reference is. Golden masks come from the reference, and their tolerance is twice the most that
+    the two were seen to differ in.
 
     Args:
         bundle: with the graphs of the other precisions.
@@ -87,26 +93,34 @@ def check_on_control(
     against_reference = _agreement(
         backends[Precision.INT8], masks[Precision.INT8], reference_name, truth
     )
-    low, high = _TOLERANCE
-    if against_reference.worst > high:
-        raise CheckError(
-            f"{against_reference.of} differs from the graph as written in "
-            f"{against_reference.worst:.1%} of a frame's pixels ({high:.0%} may): this runtime "
-            "computes INT8 wrongly on this CPU; the bundle is unchanged, report the versions above"
-        )
-    golden = {
-        entry.mask(Precision.INT8): _png(mask)
-        for entry, mask in zip(bundle.manifest.golden, truth[len(shown) :], strict=True)
-    }
+    as_written = _agreement(reference_name, truth, backends[Precision.FP32], masks[Precision.FP32])
     others = [
         _agreement(backends[each], masks[each], backends[Precision.FP32], masks[Precision.FP32])
         for each in graphs
         if each is not Precision.FP32
     ]
+    times, share = _WRONG
+    if others[-1].mean > times * as_written.mean + share:
+        raise CheckError(
+            f"{others[-1].of} is {others[-1].mean:.1%} of the pixels away from FP32, the graph as "
+            f"written only {as_written.mean:.1%}: this runtime computes INT8 wrongly on this CPU; "
+            "the bundle is unchanged"
+        )
+    low, high = _TOLERANCE
+    if against_reference.worst > high:
+        raise CheckError(
+            f"INT8 rounding alone decides {against_reference.worst:.1%} of a frame's pixels "
+            f"({high:.0%} may): the network is undecided, and no known-answer test could tell it "
+            "from a broken engine; train it longer. The bundle is unchanged"
+        )
+    golden = {
+        entry.mask(Precision.INT8): _png(mask)
+        for entry, mask in zip(bundle.manifest.golden, truth[len(shown) :], strict=True)
+    }
     return ControlResult(
         scores=scores,
         backends=backends,
-        agreement=(*others, against_reference),
+        agreement=(*others, as_written, against_reference),
         golden=golden,
         tolerance=min(high, max(low, 2 * against_reference.worst)),
     )

@@ -32,8 +32,10 @@ _log = logging.getLogger(__name__)
 _NEIGHBOURS_AGREE = 0.2  # correlation of neighbouring pixels: 0 in noise, above 0.8 in pictures
 _BLANK = 1.0  # standard deviation in grey levels
 _GREY = 2.0  # mean difference of the channels, in levels, below which a frame is grey
-_SIDE = 16  # of the perceptual hash, in bits
-_NEAR = 10  # bits of 256 in which two views of one moment may differ
+_SIDE = 16  # of the thumbnail that two pictures are compared by
+# Correlation of thumbnails. On 700 real tower-camera pictures those of different scenes reach 0.971
+# (on 1000 composites 0.986) and half of those of one scene lie above 0.9999.
+_ALIKE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class FrameFacts:
 
     path: Path
     sha256: str  # of the decoded pixels
-    look: NDArray[np.uint8]  # (32,) bits of the perceptual hash
+    look: NDArray[np.float32]  # (256,) grey thumbnail, mean 0 and length 1
     neighbours: float  # smaller correlation of the two directions, -1..1
     deviation: float  # grey levels
     brightness: float  # mean grey level, 0..255
@@ -116,11 +118,11 @@ def require_disjoint(frames: Sequence[FrameFacts], control: Sequence[FrameFacts]
     looks = np.stack([each.look for each in control])
     same: list[str] = []
     for frame in frames:
-        bits = np.unpackbits(looks ^ frame.look, axis=1).sum(axis=1)
-        nearest = int(bits.argmin())
+        alike = looks @ frame.look
+        nearest = int(alike.argmax())
         if frame.sha256 in known:
             same.append(f"{frame.path.name} = {known[frame.sha256]}")
-        elif bits[nearest] <= _NEAR:
+        elif alike[nearest] > _ALIKE:
             same.append(f"{frame.path.name} ~ {control[nearest].path.name}")
     if same:
         raise InputError(
@@ -134,12 +136,13 @@ def _facts(path: Path) -> FrameFacts:
     cv2 = need("cv2", extra="export")
     picture = read_picture(path)
     grey = picture.mean(axis=2, dtype=np.float32)
-    small = cv2.resize(grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA)
+    look = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).ravel()
+    look -= look.mean()
     spread = picture.max(axis=2).astype(np.int16) - picture.min(axis=2)
     return FrameFacts(
         path=path,
         sha256=pixels_sha256(picture),
-        look=np.packbits(small[:, 1:] > small[:, :-1]),
+        look=look / max(float(np.linalg.norm(look)), 1e-6),
         neighbours=min(_correlation(grey[:, 1:], grey[:, :-1]), _correlation(grey[1:], grey[:-1])),
         deviation=float(grey.std()),
         brightness=float(grey.mean()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import sys
 from typing import TYPE_CHECKING, Any
 
 from contract.errors import MissingPackageError
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["need", "versions_of"]
 
+# OpenVINO reports every import to its makers over the network, with a client id that it keeps in
+# the home folder, unless this package is missing. A plant's device calls nobody.
+_REPORTERS = {"openvino": "openvino_telemetry"}
+
 
 def need(module: str, *, extra: str) -> Any:
     """Import `module` or say which extra of gasedge brings it.
@@ -20,6 +25,8 @@ def need(module: str, *, extra: str) -> Any:
     Raises:
         MissingPackageError: when the module, or one that it needs, cannot be imported.
     """
+    if reporter := _REPORTERS.get(module.partition(".")[0]):
+        sys.modules.setdefault(reporter, None)  # type: ignore[arg-type] # None: not importable
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library is not here

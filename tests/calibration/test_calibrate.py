@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+
+from calibration.calibrate import OPSET17_GRAPH, CalibrationRequest, calibrate
+from calibration.card import RANGES, Card
+from contract.atomic import sha256_of_bytes
+from contract.bundle import Bundle, graph_name
+from contract.precision import Precision
+from contract.recorded_scores import CARD, pixels_sha256
+from edge_runtime.backends.known_answer import known_answer_test
+from edge_runtime.backends.open import open_backend
+from gasedge.cli import main
+from tests.calibration.conftest import write_pictures
+from tests.calibration.taught import scenes
+
+INT8 = graph_name(Precision.INT8)
+
+
+def _contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_card_says_from_what_the_int8_graph_came_and_how_well_it_does(calibrated_original):
+    bundle = Bundle.open(calibrated_original)
+    bundle.verify()
+    card = Card.model_validate_json(bundle.read(CARD))
+    assert [each.sha256 for each in card.frames] == [
+        pixels_sha256(picture) for picture in scenes(20, seed=11)[0]
+    ]
+    assert len(card.control) == 8
+    assert card.int8_sha256 == bundle.manifest.files[INT8].sha256
+    assert set(card.scores) == set(Precision)
+    gas = {p: scores.classes["gas-smoke"].iou for p, scores in card.scores.items()}
+    assert card.iou_drop == pytest.approx(gas[Precision.FP32] - gas[Precision.INT8])
+    assert gas[Precision.FP32] > 0.5
+    assert card.mix.with_gas > 15
+    assert 0 < card.mix.gas_share < 0.5
+    ranges = json.loads(bundle.read(RANGES))
+    assert all(each["max"] > 0 for each in ranges.values())
+    recorded = {each.precision: each for each in bundle.manifest.scores}
+    assert recorded[Precision.INT8].scores == card.scores[Precision.INT8]
+    assert recorded[Precision.INT8].disjoint_from.startswith("calibration")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_every_cpu_backend_passes_the_known_answer_test_at_int8(calibrated_original, backend):
+    bundle = Bundle.open(calibrated_original)
+    with open_backend(bundle, Precision.INT8, backend=backend) as segmenter:
+        answer = known_answer_test(segmenter, bundle, Precision.INT8)
+    assert answer.passed, answer.detail
+    assert answer.gas_agreement > 0.9
+
+
+def test_a_network_that_loses_more_than_the_budget_changes_nothing(taught, tmp_path, capsys):
+    # Frames of almost no contrast: ranges from them clip everything that a plume does.
+    shown, _ = scenes(20, seed=21)
+    dull = (100 + (shown.astype(np.float32) - 100) * 0.12).astype(np.uint8)
+    write_pictures(tmp_path / "dull", dull)
+    control, masks = scenes(6, seed=22)
+    write_pictures(tmp_path / "control" / "images", control)
+    write_pictures(tmp_path / "control" / "masks", masks)
+    before = _contents(taught)
+    arguments = ["calibrate", str(taught), "--frames", str(tmp_path / "dull")]
+    assert main([*arguments, "--control", str(tmp_path / "control")]) == 3
+    said = capsys.readouterr().err
+    assert "INT8 loses" in said
+    assert "--max-iou-drop" in said
+    assert _contents(taught) == before
+
+
+def test_frames_in_the_control_set_are_refused_and_change_nothing(taught, pictures, capsys):
+    before = _contents(taught)
+    arguments = ["calibrate", str(taught), "--frames", str(pictures.frames), "--control"]
+    assert main([*arguments, str(pictures.frames)]) == 1
+    assert "20 of 20 frames also stand in the control set" in capsys.readouterr().err
+    assert _contents(taught) == before
+
+
+def test_a_control_set_without_gas_is_refused(taught, pictures, tmp_path, capsys):
+    control, masks = scenes(4, seed=23)
+    write_pictures(tmp_path / "images", control)
+    write_pictures(tmp_path / "masks", np.where(masks == 1, 0, masks))
+    arguments = ["calibrate", str(taught), "--frames", str(pictures.frames), "--control"]
+    assert main([*arguments, str(tmp_path)]) == 1
+    assert "no control mask shows gas" in capsys.readouterr().err
+
+
+def test_calibrating_again_never_leaves_an_older_graph_beside_the_new(
+    calibrated, pictures, tmp_path
+):
+    shutil.copytree(pictures.frames / "images", tmp_path / "fewer")
+    for name in ("p000.png", "p001.png", "p002.png"):
+        (tmp_path / "fewer" / name).unlink()
+    before = Bundle.open(calibrated)
+    request = CalibrationRequest(
+        tmp_path / "fewer", pictures.control, method="percentile", max_iou_drop=0.1
+    )
+    after, card = calibrate(before, request)
+    assert card.method == "percentile"
+    assert sha256_of_bytes(after.graph(Precision.INT8)) != before.manifest.files[INT8].sha256
+    graphs = [onnx.load_model_from_string(after.read(name)) for name in (INT8, OPSET17_GRAPH)]
+    scales = [
+        {
+            t.name: float(onnx.numpy_helper.to_array(t))
+            for t in graph.graph.initializer
+            if t.name.endswith("_scale") and not t.dims
+        }
+        for graph in graphs
+    ]
+    assert scales[0] == scales[1]
+    assert len(after.manifest.scores) == 3
