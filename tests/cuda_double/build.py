@@ -108,10 +108,10 @@ def site() -> Path:
     with tempfile.TemporaryDirectory(prefix="gasedge-pycuda-") as scratch_name:
         scratch = Path(scratch_name)
         (scratch / "stub").mkdir()
-        nothing = scratch / "nothing.c"
-        nothing.write_text("")
+        start = scratch / "start.c"  # a library that gives nothing would not be linked at all
+        start.write_text("int cuInit(unsigned flags) { return (int)flags; }")
         stub = scratch / "stub" / "libcuda.so"
-        _run("cc", "-shared", "-fPIC", str(nothing), "-Wl,-soname,libcuda.so.1", "-o", str(stub))
+        _run("cc", "-shared", "-fPIC", str(start), "-Wl,-soname,libcuda.so.1", "-o", str(stub))
         source = _source_of(PYCUDA, scratch)
         _run(
             sys.executable,
