@@ -52,7 +52,7 @@ def _tile(random: np.random.Generator) -> NDArray[np.float32]:
     spectrum = np.exp(2j * np.pi * random.random((_SIDE, _SIDE))) / (distance**1.7 + 2)
     spectrum[distance < 3] *= 0.25  # what is wider than the picture is no texture
     tile = np.fft.ifft2(spectrum).real
-    return (tile / tile.std()).astype(np.float32)
+    return np.asarray(tile / tile.std(), np.float32)
 
 
 def paint_background(
@@ -106,10 +106,9 @@ def paint_lookalikes(
             -0.5 * (((x - centre_x) / (radius * flat)) ** 2 + ((y - centre_y) / radius) ** 2)
         )
         if random.random() < 0.5:  # a cloud or a stain has an uneven edge, a warm spot has none
-            offset = random.uniform(0, _SIDE, 2)
-            spot *= np.clip(
-                0.6 + 0.5 * noise.window((height, width), *offset, 128 / size, layer=3), 0, None
-            )
+            left, top = random.uniform(0, _SIDE, 2)
+            edge = noise.window((height, width), left, top, 128 / size, layer=3)
+            spot *= np.clip(0.6 + 0.5 * edge, 0, None)
         change = random.uniform(25, 90) * (1 if random.random() < 0.7 else -1)
         tint = np.ones(3) if grey else random.uniform(0.8, 1.2, 3)
         picture += (spot[..., None] * change * tint).astype(np.float32)
