@@ -19,7 +19,7 @@ from calibration.placement import place
 from calibration.quantize import quantized_graph
 from calibration.ranges import DEFAULT_METHOD, collect_ranges
 from contract.atomic import sha256_of_bytes
-from contract.bundle import graph_name
+from contract.bundle import graph_name, opset17_graph_name
 from contract.data_folder import DataFolder
 from contract.machine import this_machine
 from contract.manifest import MeasuredScores
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPSET17_GRAPH", "CalibrationRequest", "calibrate"]
 
-OPSET17_GRAPH = "model.int8.opset17.onnx"
+OPSET17_GRAPH = opset17_graph_name(Precision.INT8)
 _TOOLS = ("numpy", "onnx", "onnxruntime", "openvino", "opencv-python-headless")
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class CalibrationRequest:
     max_iou_drop: float = 0.005  # gas-smoke IoU
     count: int = 256
     seed: int = 0
-    opset17: bool = False
+    opset17: bool = True  # also for TensorRT 8.5 and OpenVINO before 2026
 
 
 def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card]:
@@ -82,8 +82,16 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     watched = collect_ranges(fp32, sorted(placement.pairs), fitted, n_frames=len(frames))
     largest = {name: each.covering(request.method) for name, each in watched.ranges.items()}
     int8 = quantized_graph(fp32, largest)
+    added = {graph_name(Precision.INT8): int8}
+    if request.opset17 or OPSET17_GRAPH in bundle.manifest.files:  # never an older one beside it
+        added[OPSET17_GRAPH] = quantized_graph(fp32, largest, half=False)
     result = check_on_control(
-        bundle, int8, request.control, request.control_only, [each.path for each in seen]
+        bundle,
+        int8,
+        added.get(OPSET17_GRAPH, int8),
+        data=request.control,
+        only=request.control_only,
+        pictures=[each.path for each in seen],
     )
     drop = require_budget(result.scores, request.max_iou_drop)
 
@@ -112,14 +120,11 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
         name: {"max": each.largest, request.method: largest[name]}
         for name, each in watched.ranges.items()
     }
-    added = {
-        graph_name(Precision.INT8): int8,
+    added |= {
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
         RANGES: (json.dumps(ranges, indent=1) + "\n").encode(),
         **result.golden,
     }
-    if request.opset17 or OPSET17_GRAPH in bundle.manifest.files:  # never an older one beside it
-        added[OPSET17_GRAPH] = quantized_graph(fp32, largest, half=False)
     return _published(bundle, added, result, request), card
 
 

@@ -50,7 +50,13 @@ class ControlResult:
 
 
 def check_on_control(
-    bundle: Bundle, int8: bytes, data: Path, only: Sequence[str] | None, pictures: Sequence[Path]
+    bundle: Bundle,
+    int8: bytes,
+    int8_for_cpu: bytes,
+    *,
+    data: Path,
+    only: Sequence[str] | None,
+    pictures: Sequence[Path],
 ) -> ControlResult:
     """Score FP32, FP16 and INT8 on the control set and compare their masks.
 
@@ -63,6 +69,7 @@ def check_on_control(
     Args:
         bundle: with the graphs of the other precisions.
         int8: bytes of the INT8 graph.
+        int8_for_cpu: bytes of the one that the CPU runtimes take.
         data: the control set.
         only: stems to take.
         pictures: files of the control set.
@@ -72,7 +79,8 @@ def check_on_control(
         InputError: when the control set has no gas or smoke.
     """
     geometry = bundle.manifest.input
-    graphs = {each: bundle.graph(each) for each in bundle.precisions} | {Precision.INT8: int8}
+    graphs = {each: bundle.graph(each) for each in bundle.precisions}
+    graphs[Precision.INT8] = int8_for_cpu
     chosen = [pictures[i] for i in _spread(len(pictures), _PICTURES)]
     shown = [fit_picture(read_picture(path), geometry) for path in chosen]
     golden_frames = [_decoded(bundle.read(entry.frame)) for entry in bundle.manifest.golden]

@@ -23,7 +23,15 @@ from contract.precision import Precision
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BUNDLE_SUFFIX", "MANIFEST", "Bundle", "create_bundle", "graph_name", "is_bundle"]
+__all__ = [
+    "BUNDLE_SUFFIX",
+    "MANIFEST",
+    "Bundle",
+    "create_bundle",
+    "graph_name",
+    "is_bundle",
+    "opset17_graph_name",
+]
 
 BUNDLE_SUFFIX = ".gasedge"
 MANIFEST = "manifest.json"
@@ -37,6 +45,14 @@ _HOW_TO_GET = {
 def graph_name(precision: Precision) -> str:
     """File of the deploy graph of a precision."""
     return f"model.{precision}.onnx"
+
+
+def opset17_graph_name(precision: Precision) -> str:
+    """File of the same graph in opset 17 with FP32 around its Q/DQ pairs, where there is one.
+
+    TensorRT 8.5 and OpenVINO before 2026 read no other INT8.
+    """
+    return f"model.{precision}.opset17.onnx"
 
 
 def is_bundle(path: Path) -> bool:

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
-from contract.bundle import graph_name
+from contract.bundle import graph_name, opset17_graph_name
 from contract.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -110,5 +110,8 @@ def _opened(
         bundle.graph(precision)  # refuses a precision that the bundle does not hold
         graph_sha256 = bundle.manifest.files[graph_name(precision)].sha256
         return TensorRTSegmenter(engine, geometry=geometry, graph_sha256=graph_sha256)
-    graph = bundle.graph(precision)
+    bundle.graph(precision)  # refuses a precision that the bundle does not hold
+    old = opset17_graph_name(precision)
+    # A CPU computes in f32 whatever the type around the pairs, and older OpenVINO reads FP32 only.
+    graph = bundle.read(old if old in bundle.manifest.files else graph_name(precision))
     return open_graph(graph, geometry, precision, backend=backend, threads=threads)

@@ -39,7 +39,12 @@ __all__ = ["command"]
 )
 @click.option("--count", type=click.IntRange(min=16), default=256, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which frames of more.")
-@click.option("--opset17", is_flag=True, help="Also write the graph for TensorRT 8.5.")
+@click.option(
+    "--opset17/--no-opset17",
+    default=True,
+    show_default=True,
+    help="Also write the graph that TensorRT 8.5 and OpenVINO before 2026 read.",
+)
 def command(  # noqa: PLR0913 - one argument per option
     *,
     bundle: Path,

@@ -14,6 +14,7 @@ from contract.bundle import Bundle, graph_name
 from contract.precision import Precision
 from contract.recorded_scores import CARD, pixels_sha256
 from edge_runtime.backends.known_answer import known_answer_test
+from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_backend
 from gasedge.cli import main
 from tests.calibration.conftest import write_pictures
@@ -55,6 +56,34 @@ def test_every_cpu_backend_passes_the_known_answer_test_at_int8(calibrated_origi
         answer = known_answer_test(segmenter, bundle, Precision.INT8)
     assert answer.passed, answer.detail
     assert answer.gas_agreement > 0.9
+
+
+def test_openvino_computes_int8_as_it_is_written(calibrated_original):
+    bundle = Bundle.open(calibrated_original)
+    frames, _ = scenes(8, seed=24)
+    with open_backend(bundle, Precision.INT8, backend="openvino") as segmenter:
+        found = segmenter.segment(frames)
+    with OnnxRuntimeSegmenter(
+        bundle.read(OPSET17_GRAPH),
+        geometry=bundle.manifest.input,
+        precision=Precision.INT8,
+        optimise=False,
+    ) as reference:
+        written = reference.segment(frames)
+    assert np.mean(found.mask != written.mask) < 1e-3
+    assert np.abs(found.score.astype(int) - written.score).mean() < 0.5
+
+
+def test_without_the_opset_17_graph_every_backend_still_runs_int8(taught, pictures):
+    request = CalibrationRequest(
+        pictures.frames, pictures.control, max_iou_drop=0.02, opset17=False
+    )
+    bundle, _ = calibrate(Bundle.open(taught), request)
+    assert OPSET17_GRAPH not in bundle.manifest.files
+    for backend in ("openvino", "onnxruntime"):
+        with open_backend(bundle, Precision.INT8, backend=backend) as segmenter:
+            answer = known_answer_test(segmenter, bundle, Precision.INT8)
+        assert answer.passed, answer.detail
 
 
 def test_a_network_that_loses_more_than_the_budget_changes_nothing(taught, tmp_path, capsys):
