@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import platform
 import shutil
 import socket
@@ -17,7 +18,7 @@ from typing import Any
 
 from demo_page import write_page
 
-SECONDS, ONSET_S = 24, 8  # of the clip
+SECONDS, ONSET_S = 30, 12  # of the clip; the plume begins after the clients have connected
 LEAK, NO_LEAK = 2, 0
 CAMERA = "demo"
 TAGS = (
@@ -61,7 +62,8 @@ class Line:
         )
         took = time.monotonic() - start
         self.timings[stage] = self.timings.get(stage, 0) + took
-        print(done.stdout.rstrip())
+        if not done.stdout.startswith("{"):  # JSON goes onto the page
+            print(done.stdout.rstrip())
         print(f"== {stage}: {took:.1f} s", flush=True)
         if done.returncode:
             raise DemoError(f"{shown} gave exit code {done.returncode}")
@@ -271,6 +273,7 @@ def main() -> int:
             parser.error(f"{line.out} is no folder of a demonstration; give another --out")
         shutil.rmtree(line.out)
     line.out.mkdir(parents=True)
+    logging.getLogger("asyncua").setLevel(logging.ERROR)  # the client's chatter
     try:
         source = build(line, options.data)
         run_daemon(line, source)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_page"]
 
-_STATES = {0: "none", 1: "suspect", 2: "LEAK", 255: "unknown"}
+_STATES = {0: "none", 1: "suspect", 2: "LEAK", 255: "unknown", None: "unknown (bad quality)"}
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem;
