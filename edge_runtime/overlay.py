@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["blind_card", "caption", "draw_overlay", "jpeg_from_picture"]
 
 _MAX_WIDTH = 960  # of what is drawn: more costs the device and shows an operator nothing
+_MIN_WIDTH = 480  # less has no room for the words
 _OPACITY = 0.5
 _COLOURS = np.zeros((256, 1, 3), np.uint8)
 for _class in CLASSES:
@@ -55,13 +56,13 @@ def draw_overlay(
         snapshot: the camera's values.
 
     Returns:
-        BGR, at most 960 pixels wide.
+        BGR, 480 to 960 pixels wide.
     """
     cv2 = need("cv2", extra="cpu")
     height, width = picture.shape[:2]
-    scale = min(1.0, _MAX_WIDTH / width)
+    scale = min(max(1.0, _MIN_WIDTH / width), _MAX_WIDTH / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    drawn = cv2.resize(picture, size) if scale < 1 else picture.copy()
+    drawn = cv2.resize(picture, size) if scale != 1 else picture.copy()
     if mask is not None:
         shown = cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_NEAREST)
         colours = cv2.applyColorMap(shown, _COLOURS)
@@ -93,6 +94,6 @@ def _write(drawn: NDArray[np.uint8], text: str, state: LeakState) -> None:
     cv2 = need("cv2", extra="cpu")
     scale = max(0.35, drawn.shape[1] / 1000)
     line = cv2.FONT_HERSHEY_SIMPLEX, scale
-    place = (4, 4 + round(24 * scale))
-    cv2.putText(drawn, text, place, *line, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(drawn, text, place, *line, _TEXT_BGR[state], 1, cv2.LINE_AA)
+    (_, height), below = cv2.getTextSize(text, *line, 1)
+    cv2.rectangle(drawn, (0, 0), (drawn.shape[1], height + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(drawn, text, (4, height + 4), *line, _TEXT_BGR[state], 1, cv2.LINE_AA)

@@ -22,14 +22,20 @@ def snapshot(quality: Quality, state: LeakState, **values) -> CameraSnapshot:
 
 
 def test_gas_is_tinted_where_it_lies_and_the_rest_is_untouched():
-    picture = noisy_picture(width=320, height=240)
+    picture = noisy_picture(width=640, height=480)
     mask = np.zeros((64, 64), np.uint8)
     mask[48:, 48:] = GAS_SMOKE
     drawn = draw_overlay(picture, mask, snapshot(Quality.GOOD, LeakState.NONE))
     assert drawn.shape == picture.shape
-    assert (drawn[200:, 250:, 2].astype(int) - picture[200:, 250:, 2] > 60).all()
-    assert (drawn[100:, :200] == picture[100:, :200]).all()
-    assert (noisy_picture(width=320, height=240) == picture).all()  # the frame is not written to
+    assert (drawn[400:, 500:, 2].astype(int) - picture[400:, 500:, 2] > 60).all()
+    assert (drawn[200:, :400] == picture[200:, :400]).all()
+    assert (noisy_picture(width=640, height=480) == picture).all()  # the frame is not written to
+
+
+def test_small_pictures_are_drawn_large_enough_for_the_words():
+    picture = noisy_picture(width=120, height=90)
+    drawn = draw_overlay(picture, None, snapshot(Quality.BAD, LeakState.UNKNOWN))
+    assert drawn.shape == (360, 480, 3)
 
 
 def test_large_pictures_are_drawn_small():
