@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.option(
     "--method",
     type=click.Choice(["max", "percentile"]),
-    help="Largest magnitude seen, or the one that covers 99.99 %. [default: max]",
+    help="Largest magnitude seen, or the one that covers 99.99 %. [default: percentile]",
 )
 @click.option(
     "--max-iou-drop",
