@@ -75,17 +75,20 @@ def frames_of(line: Line, data: Path | None) -> tuple[str, str, Path, str]:
     if data is None:
         clip = ("--clip", "clip.avi", "--clip-seconds", SECONDS, "--clip-onset", ONSET_S)
         size = ("--size", "160x128", "--seed", 1)
+        # smoke in colour: gas in infrared takes longer to learn than the minutes there are
         line.gasedge(
-            "simulate", "simulate", "frames", "--kind", "gas", "--scenes", 400, "--frames", 1,
+            "simulate", "simulate", "frames", "--kind", "smoke", "--scenes", 360, "--frames", 1,
             *size, *clip,
         )  # fmt: skip
         folder, name, table = line.out / "frames", "frames", ""
     else:
         folder, name, table = data.resolve(), "real", "limit = 300\n"
-    # many small steps: that is what learns most in the three minutes there are
-    learning = "epochs = 13\nbatch = 4\nrate = 1e-3\ngas_weight = 1.0\n\n[augment]\nzoom = 1.3\n"
-    if data is None:
-        learning += "grey = 0\ninvert = 0\n"
+    # many small steps, little augmentation: that is what learns most in so short a time
+    learning = (
+        "epochs = 11\nbatch = 4\nrate = 1e-3\ngas_weight = 1.0\n\n"
+        "[augment]\nzoom = 1.2\nshift = 0.05\nrotate_degrees = 2\nnoise = 0\nintensity = 0.1\n"
+        "sharpen = 0\nblur = 0\ngrey = 0\ninvert = 0\n"
+    )
     text = (
         "input = { width = 160, height = 128 }\n\n"
         f'[[data]]\npath = "{folder}"\nname = "{name}"\n{table}\n'
