@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 
 sys.modules["openvino_telemetry"] = None  # `importorskip` would report the import over the network
+# Started in the background, a shell has SIGINT ignored, and children would inherit that: the tests
+# of Ctrl-C would then wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("GASEDGE_DATA", ROOT.parent / "shared" / "data"))
 

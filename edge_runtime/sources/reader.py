@@ -102,7 +102,7 @@ class CameraReader:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._became(Phase.CONNECTING)
+            self._became(Phase.CONNECTING, self.status.detail)
             try:
                 with Decoder(self._uri, self._stop.is_set) as decoder:
                     self.status = replace(self.status, decoder_pid=decoder.pid)
@@ -149,8 +149,9 @@ class CameraReader:
         failures = self.status.failures + 1
         delay_s = back_off_s(failures, random.random())
         _log.warning("camera %s: %s; next attempt in %.1f s", self._camera, detail, delay_s)
-        self.status = replace(self.status, failures=failures)
-        self._became(Phase.WAITING, detail)
+        self.status = replace(
+            self.status, phase=Phase.WAITING, detail=detail, failures=failures, decoder_pid=0
+        )
         self._stop.wait(delay_s)
 
     def _became(self, phase: Phase, detail: str = "") -> None:
