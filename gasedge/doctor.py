@@ -55,7 +55,6 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("aiohttp", "aiohttp"),
         Package("asyncua", "asyncua"),
         Package("cryptography", "cryptography"),
-        _OPENCV,
     ),
 }
 

@@ -28,9 +28,12 @@ def shown_commands():
     """(document, line) of every command in a shell block or in backquotes."""
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        lines = [line for block in _BLOCK.findall(text) for line in block.splitlines()]
+        blocks = [block.replace("\\\n", " ") for block in _BLOCK.findall(text)]
+        lines = [line for block in blocks for line in block.splitlines()]
         for line in [*lines, *_INLINE.findall(text)]:
             words = shlex.split(line, comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words = words[1:]
             if words:
                 yield document.name, " ".join(words), words
 
