@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from contract.label_map import BACKGROUND, CLASSES, IGNORE
+from contract.label_map import BACKGROUND, CLASSES, GAS_SMOKE, IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from contract.label_map import LabelClass
 
-__all__ = ["ClassScore", "ScoreBoard", "Scores", "confusion"]
+__all__ = [
+    "ClassScore",
+    "ImageScore",
+    "ScoreBoard",
+    "Scores",
+    "confusion",
+    "gas_iou_of",
+    "mean_iou_of",
+]
 
 
 class ClassScore(BaseModel):
@@ -61,6 +69,26 @@ def confusion(
     return np.bincount(pairs, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
 
 
+def _ious(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    hit = np.diagonal(counts, axis1=-2, axis2=-1)
+    either = counts.sum(-1) + counts.sum(-2) - hit
+    return np.asarray(np.divide(hit, either, out=np.full(hit.shape, np.nan), where=either > 0))
+
+
+def gas_iou_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU of gas-smoke of each confusion matrix: (..., C, C) -> (...); NaN where there is none."""
+    return np.asarray(_ious(counts)[..., GAS_SMOKE])
+
+
+def mean_iou_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean IoU over the classes that occur, of each confusion matrix: (..., C, C) -> (...)."""
+    ious = _ious(counts)
+    known = np.isfinite(ious)
+    n = known.sum(-1)
+    total = np.where(known, ious, 0).sum(-1)
+    return np.asarray(np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0))
+
+
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
@@ -89,6 +117,7 @@ class ImageScore:
     name: str
     mean_iou: float | None
     gas_iou: float | None
+    counts: NDArray[np.int64]  # (C, C) pixels by (truth, result)
 
 
 class ScoreBoard:
@@ -116,7 +145,7 @@ class ScoreBoard:
         matrix = confusion(truth, self._fold[result], len(self._classes))
         self._pooled += matrix
         each = [_class_score(matrix, c.index).iou for c in self._classes]
-        self.images.append(ImageScore(name, _mean(each), each[1]))
+        self.images.append(ImageScore(name, _mean(each), each[GAS_SMOKE], matrix))
 
     def scores(self) -> Scores:
         """Scores of all images added so far."""
