@@ -37,6 +37,7 @@ __all__ = [
     "load_train_config",
 ]
 
+OptionValue = bool | int | float | str | tuple[int, ...]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -85,6 +86,9 @@ class NetworkConfig(Section):
     """Which network, and what its encoder starts from."""
 
     name: str = "unet-resnet18"
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict
+    )  # those of its file in train/networks/cores
     initial_weights: str | None = None  # local file; None starts at random
 
 

@@ -100,7 +100,7 @@ def _train(config: TrainConfig, run: Path) -> TrainingResult:
     sides = {side: ValidationFrames(data_sets, side, geometry) for side in ("val", "test")}
     last = run / "state" / "last.ckpt"
     goes_on = last.exists()
-    network = FrameNetwork(build_network(config.network.name))
+    network = FrameNetwork(build_network(config.network.name, **config.network.options))
     filled = "random start"
     if config.network.initial_weights and not goes_on:
         filled = _fill(config.network.initial_weights, network, frames, run)
@@ -230,6 +230,7 @@ def _finish(
         result,
         network,
         name=config.network.name,
+        options=config.network.options,
         geometry=config.input,
         model_id=f"{stem}-{digest[:8]}",
         training=training,

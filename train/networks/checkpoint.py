@@ -21,6 +21,7 @@ from train.networks.frame_network import FrameNetwork
 from train.networks.registry import build_network
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["LoadedNetwork", "network_from_checkpoint", "save_checkpoint"]
@@ -47,16 +48,18 @@ def save_checkpoint(
     geometry: InputGeometry,
     model_id: str,
     training: dict[str, str | int | float | bool | None],
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: of the file.
-        network: around the core that `registry.build_network(name)` builds.
+        network: around the core that `registry.build_network(name, **options)` builds.
         name: of the core in the registry.
         geometry: of the frames it was trained on.
         model_id: letters, digits, `_.-`, at most 64.
         training: how it came to be, flat and plain; the bundle's manifest takes it over.
+        options: of the core.
     """
     if not _MODEL_ID.fullmatch(model_id):
         raise ConfigError(f"model id {model_id!r}: letters, digits and _.- only, at most 64")
@@ -66,6 +69,7 @@ def save_checkpoint(
     content = {
         "format": _FORMAT,
         "network": name,
+        "options": dict(options or {}),
         "geometry": geometry.model_dump(mode="json"),
         "classes": [each.name for each in CLASSES],
         "model_id": model_id,
@@ -90,7 +94,7 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
     try:
         if content["classes"] != [each.name for each in CLASSES]:
             raise InputError(f"{path}: tells apart {content['classes']}, not gasedge's classes")
-        network = FrameNetwork(build_network(content["network"]))
+        network = FrameNetwork(build_network(content["network"], **content.get("options", {})))
         network.load_state_dict(content["state_dict"])
         geometry = InputGeometry.model_validate(content["geometry"])
         loaded = LoadedNetwork(network.eval(), geometry, content["model_id"], content["training"])
