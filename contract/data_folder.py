@@ -11,6 +11,9 @@ unlabelled; class indices (0, 1, 2, and 255 for "ignore") stand for themselves.
     255 = "gas-smoke"
 
 Pictures are taken as a viewer shows them, Exif rotation applied; masks lie over that.
+
+`weights/`, where there is one, says how far a loss may trust each pixel of a mask: grey pictures
+with the same stems, 255 for fully, 0 for not at all. A stem without one is fully trusted.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ class DataFolder:
     labelled: frozenset[int]  # classes that the masks tell apart
     images: Mapping[str, Path]
     masks: Mapping[str, Path]
+    weights: Mapping[str, Path]  # empty where the folder has none
 
     @classmethod
     def open(cls, path: Path, only: Sequence[str] | None = None) -> DataFolder:
@@ -88,7 +92,8 @@ class DataFolder:
                 raise InputError(f"{path}: the list selects no picture")
         meaning = _meaning(path, [masks[name] for name in sorted(images)])
         labelled = frozenset(meaning.values()) - {IGNORE}
-        return cls(path, tuple(names), meaning, labelled, images, masks)
+        weights = _by_stem(path / "weights") if (path / "weights").is_dir() else {}
+        return cls(path, tuple(names), meaning, labelled, images, masks, weights)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,6 +119,26 @@ class DataFolder:
                 + (" once turned as its Exif data say; turn the mask too" if turned else "")
             )
         return picture, mask
+
+    def read_weights(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """Read how far each pixel of a stem's mask is trusted, (h, w), 255 is fully; None is all.
+
+        Args:
+            name: the stem.
+            shape: of its mask.
+
+        Raises:
+            InputError: when the file cannot be used or is not of that shape.
+        """
+        if name not in self.weights:
+            return None
+        weights = read_mask_values(self.weights[name])
+        if weights.shape != shape:
+            raise InputError(
+                f"{self.weights[name]}: is {weights.shape[1]}x{weights.shape[0]}, its mask is "
+                f"{shape[1]}x{shape[0]}; they must lie over each other"
+            )
+        return weights
 
     def groups(self, index: str | None = None, column: str | None = None) -> dict[str, str]:
         """Group of every stem, so that near-duplicates stay on one side of a split.

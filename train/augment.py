@@ -44,13 +44,17 @@ class Augmentation:
         picture: NDArray[np.uint8],
         mask: NDArray[np.uint8],
         random: np.random.Generator,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Give an (H, W, 3) frame and (H, W) mask; outside the picture black and background.
+        weights: NDArray[np.uint8] | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Give an (H, W, 3) frame, (H, W) mask and (H, W) weights of the mask's pixels.
+
+        Outside the picture is black, background, and of full weight.
 
         Args:
             picture: (h, w, 3) BGR of any size.
             mask: (h, w) class indices.
             random: decides everything.
+            weights: (h, w) of the mask's pixels, 255 is full; None is full everywhere.
         """
         matrix = self._matrix(picture.shape[1], picture.shape[0], random)
         size = (self._geometry.width, self._geometry.height)
@@ -68,7 +72,18 @@ class Augmentation:
         frame[outside] = 0  # padding stays as black as the deployed fit makes it
         # deployed frames have padding too: the network must learn that nothing is there
         truth[outside] = BACKGROUND
-        return frame, np.asarray(truth, np.uint8)
+        if weights is None:
+            trusted = np.full_like(truth, 255)
+        else:
+            trusted = cv2.warpAffine(
+                weights,
+                matrix,
+                size,
+                flags=cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=255,
+            )
+        return frame, np.asarray(truth, np.uint8), np.asarray(trusted, np.uint8)
 
     def _matrix(self, width: int, height: int, random: np.random.Generator) -> NDArray[np.float64]:
         """Picture pixels -> frame pixels, (2, 3): the deployed fit, then what chance adds."""

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DataSet", "ShuffledKeys", "TrainingFrames", "ValidationFrames", "gather"]
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # picture (h, w, 3) BGR, class indices (h, w)
+# picture (h, w, 3) BGR, class indices (h, w), how far each of them is trusted (h, w): None is fully
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], "NDArray[np.uint8] | None"]
 _MEMORY_BYTES = 6 << 30  # for pictures kept; beyond it they are read again
 _KEPT_SCALE = 1.5  # of the network's input: detail for zooming in, at a bounded cost
 
@@ -48,7 +49,7 @@ class DataSet:
     machines_known: bool  # whether a background pixel is known to be no machine
     repeat: int
     stems: dict[str, tuple[str, ...]]  # by split
-    read: Callable[[str], Pair] = field(repr=False)  # full-size picture and mask of a stem
+    read: Callable[[str], Sample] = field(repr=False)  # full-size, of a stem
 
 
 def gather(config: TrainConfig) -> list[DataSet]:
@@ -86,31 +87,36 @@ def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
         Picture(name, stem, groups[stem], sha256_of_file(folder.images[stem])) for stem in stems
     ]
     known = MACHINE in folder.labelled or config.no_machines
-    data = DataSet(name, str(folder.path), folder.labelled, known, config.repeat, {}, folder.read)
+
+    def read(stem: str) -> Sample:
+        picture, mask = folder.read(stem)
+        return picture, mask, folder.read_weights(stem, mask.shape)
+
+    data = DataSet(name, str(folder.path), folder.labelled, known, config.repeat, {}, read)
     return data, pictures
 
 
 def _simulated(config: SimulatedConfig, geometry: InputGeometry) -> tuple[DataSet, list[Picture]]:
     name = config.name or f"simulated-{config.kind}"
     made = Simulation(config.kind, geometry.width, geometry.height, config.seed, config.grey)
-    pairs: dict[str, Pair] = {}
+    samples: dict[str, Sample] = {}
     pictures: list[Picture] = []
     frames = made.pictures(config.scenes, config.frames)
     for stem, scene, picture, mask in tqdm(
         frames, name, config.scenes * config.frames, delay=1, leave=False
     ):
-        pairs[stem] = (picture, mask)
+        samples[stem] = (picture, mask, None)
         pictures.append(Picture(name, stem, scene, sha256_of_bytes(picture.tobytes())))
     what = (
         f"simulated {config.kind}, {config.scenes} scenes x {config.frames} frames, "
         f"seed {config.seed}"
     )
     labelled = frozenset(each.index for each in CLASSES)
-    data = DataSet(name, what, labelled, True, config.repeat, {}, pairs.__getitem__)  # noqa: FBT003
+    data = DataSet(name, what, labelled, True, config.repeat, {}, samples.__getitem__)  # noqa: FBT003
     return data, pictures
 
 
-class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
+class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]]):
     """Augmented frames of the train split of all data sets, repeats included.
 
     A key is (epoch, position): what chance does to a picture follows from (seed, epoch, position)
@@ -132,27 +138,30 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
     ) -> None:
         self._augmentation, self._geometry, self._seed = augmentation, geometry, seed
         self._entries: list[tuple[DataSet, str]] = []
-        self._kept: dict[tuple[str, str], Pair] = {}
+        self._kept: dict[tuple[str, str], Sample] = {}
         allowed = _MEMORY_BYTES
         stems = [(data, stem) for data in data_sets for stem in data.stems["train"]]
         for data, stem in tqdm(stems, "read pictures", delay=1, leave=False):
             self._entries += [(data, stem)] * data.repeat
-            pair = self._reduced(data.read(stem))
-            allowed -= pair[0].nbytes + pair[1].nbytes
+            sample = self._reduced(data.read(stem))
+            allowed -= sum(each.nbytes for each in sample if each is not None)
             if allowed > 0:
-                self._kept[data.name, stem] = pair
+                self._kept[data.name, stem] = sample
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, bool]:
-        """Give frame (H, W, 3) uint8, truth (H, W) uint8, and whether machines are known."""
+    def __getitem__(
+        self, key: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+        """Give frame (H, W, 3), truth and weights (H, W), uint8, and whether machines are known."""
         epoch, position = key
         data, stem = self._entries[position]
-        pair = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
+        sample = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
         random = np.random.default_rng([self._seed, epoch, position])
-        frame, truth = self._augmentation(*pair, random)
-        return torch.from_numpy(frame), torch.from_numpy(truth), data.machines_known
+        arrays = self._augmentation(*sample[:2], random, sample[2])
+        frame, truth, weights = (torch.from_numpy(each) for each in arrays)
+        return frame, truth, weights, data.machines_known
 
     def plain(self, count: int) -> torch.Tensor:
         """`count` frames, spread over all entries, fitted and not augmented: (N, H, W, 3) uint8."""
@@ -160,23 +169,25 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
         frames = []
         for place in places:
             data, stem = self._entries[place]
-            pair = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
-            frames.append(fit_picture(pair[0], self._geometry))
+            sample = self._kept.get((data.name, stem)) or self._reduced(data.read(stem))
+            frames.append(fit_picture(sample[0], self._geometry))
         return torch.from_numpy(np.stack(frames))
 
-    def _reduced(self, pair: Pair) -> Pair:
+    def _reduced(self, sample: Sample) -> Sample:
         """Shrink a picture that is far larger than the network's input."""
-        picture, mask = pair
+        picture, mask, weights = sample
         height, width = mask.shape
         place = self._geometry.of(width, height)
         scale = _KEPT_SCALE * max(place.width / width, place.height / height)
         if scale >= 1:
-            return pair
+            return sample
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return (
-            np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8),
-            np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8),
-        )
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        nearest = cv2.INTER_NEAREST_EXACT
+        mask = np.asarray(cv2.resize(mask, size, interpolation=nearest), np.uint8)
+        if weights is not None:
+            weights = np.asarray(cv2.resize(weights, size, interpolation=nearest), np.uint8)
+        return picture, mask, weights
 
 
 class ShuffledKeys(Sampler[tuple[int, int]]):
@@ -212,7 +223,7 @@ class ValidationFrames(Dataset[tuple[torch.Tensor, torch.Tensor, int, str]]):
         self._items: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int, str]] = []
         entries = [(at, stem) for at, data in enumerate(data_sets) for stem in data.stems[side]]
         for at, stem in tqdm(entries, f"read {side} pictures", delay=1, leave=False):
-            picture, mask = data_sets[at].read(stem)
+            picture, mask, _ = data_sets[at].read(stem)
             fitted = (fit_picture(picture, geometry), fit_mask(mask, geometry))
             self._items.append((*fitted, at, stem))
 

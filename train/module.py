@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SegmentationModule"]
 
 _WARM_UP = 0.04  # of all steps
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
@@ -57,15 +57,19 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         self._losses: list[torch.Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Loss of a batch: frames (N, H, W, 3) uint8, truth (N, H, W), machines known (N,)."""
+        """Loss of a batch.
+
+        Frames (N, H, W, 3), truth and its weights (N, H, W), all uint8, and machines known (N,).
+        """
         del batch_idx
-        frames, truth, machines_known = batch
+        frames, truth, weights, machines_known = batch
         loss = segmentation_loss(
             self.network(frames),
             truth,
             machines_known,
             dice_weight=self._learning.dice_weight,
             gas_weight=self._learning.gas_weight,
+            weights=weights,
         )
         self._losses.append(loss.detach())
         self.log("train/loss", loss)

@@ -180,3 +180,14 @@ def test_a_list_selects_and_a_stranger_in_it_is_named(folder, tmp_path):
     list_file.write_text("\n")
     with pytest.raises(InputError, match="names no picture"):
         read_stems(list_file)
+
+
+def test_weights_are_read_beside_the_masks_and_a_stem_without_is_fully_trusted(folder):
+    assert DataFolder.open(folder).read_weights("a", (6, 8)) is None
+    (folder / "weights").mkdir()
+    cv2.imwrite(str(folder / "weights" / "a.png"), np.full((6, 8), 77, np.uint8))
+    opened = DataFolder.open(folder)
+    assert (opened.read_weights("a", (6, 8)) == 77).all()
+    assert opened.read_weights("b", (6, 8)) is None
+    with pytest.raises(InputError, match="is 8x6, its mask is 9x7"):
+        opened.read_weights("a", (7, 9))

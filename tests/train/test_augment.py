@@ -37,14 +37,14 @@ def scene(width: int = 96, height: int = 64):
 
 def test_with_everything_off_the_frame_is_the_deployed_fit():
     picture, mask = scene()
-    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
+    frame, truth, _ = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
     assert (frame == fit_picture(picture, GEOMETRY)).all()
     assert (truth == fit_mask(mask, GEOMETRY)).all()
 
 
 def test_with_everything_off_a_letterbox_lies_where_deployment_lays_it():
     picture, mask = scene(96, 96)
-    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
+    frame, truth, _ = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(1))
     fitted = fit_mask(mask, GEOMETRY)
     assert (truth != fitted)[fitted != IGNORE].mean() < 0.05
     assert (truth[fitted == IGNORE] == BACKGROUND).mean() > 0.95
@@ -57,7 +57,7 @@ def test_picture_and_mask_move_together():
     augmentation = Augmentation(config, GEOMETRY)
     moved = 0
     for seed in range(30):
-        frame, truth = augmentation(picture, mask, np.random.default_rng(seed))
+        frame, truth, _ = augmentation(picture, mask, np.random.default_rng(seed))
         of_gas, of_machine = frame[truth == GAS_SMOKE], frame[truth == MACHINE]
         if len(of_gas) > 200:
             assert np.median(of_gas[:, 2]) > 200
@@ -72,7 +72,7 @@ def test_padding_is_black_and_background_whatever_happens_to_the_picture():
     mask[mask == BACKGROUND] = IGNORE  # so that background in the truth is padding alone
     strong = AugmentConfig(shift=0.4, rotate_degrees=90, noise=60, intensity=1)
     for seed in range(20):
-        frame, truth = Augmentation(strong, GEOMETRY)(picture, mask, np.random.default_rng(seed))
+        frame, truth, _ = Augmentation(strong, GEOMETRY)(picture, mask, np.random.default_rng(seed))
         assert (truth == BACKGROUND).sum() > 200
         assert (frame[truth == BACKGROUND] == 0).all()
 
@@ -80,7 +80,7 @@ def test_padding_is_black_and_background_whatever_happens_to_the_picture():
 def test_pixels_that_the_truth_ignores_stay_to_be_seen():
     picture, mask = scene()
     mask[:8] = IGNORE
-    frame, truth = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(0))
+    frame, truth, _ = Augmentation(OFF, GEOMETRY)(picture, mask, np.random.default_rng(0))
     assert (truth[:8] == IGNORE).all()
     assert (frame[:8] == 60).all()
 
@@ -88,7 +88,7 @@ def test_pixels_that_the_truth_ignores_stay_to_be_seen():
 def test_grey_and_inversion_imitate_infrared():
     picture, mask = scene()
     config = OFF.model_copy(update={"grey": 1.0, "invert": 1.0})
-    frame, _ = Augmentation(config, GEOMETRY)(picture, mask, np.random.default_rng(0))
+    frame, *_ = Augmentation(config, GEOMETRY)(picture, mask, np.random.default_rng(0))
     assert (frame == frame[..., :1]).all()
     assert frame[0, 0, 0] == 255 - 60
 
@@ -107,6 +107,28 @@ def test_the_generator_decides_everything():
 def test_changes_of_brightness_leave_the_mask_alone(strength):
     picture, mask = scene()
     augmentation = Augmentation(OFF.model_copy(update=strength), GEOMETRY)
-    frame, truth = augmentation(picture, mask, np.random.default_rng(3))
+    frame, truth, _ = augmentation(picture, mask, np.random.default_rng(3))
     assert (truth == mask).all()
     assert (frame != picture).any()
+
+
+def test_weights_move_with_the_mask_and_padding_is_fully_trusted():
+    picture, mask = scene()
+    weights = np.where(mask == GAS_SMOKE, np.uint8(40), np.uint8(200))
+    strong = AugmentConfig(shift=0.4, rotate_degrees=90)
+    for seed in range(10):
+        frame, truth, moved = Augmentation(strong, GEOMETRY)(
+            picture, mask, np.random.default_rng(seed), weights
+        )
+        assert (moved[truth == GAS_SMOKE] == 40).all()
+        assert set(np.unique(moved[truth != GAS_SMOKE])) <= {200, 255}
+        assert (frame[moved == 255] == 0).all()
+
+
+def test_without_weights_every_pixel_is_fully_trusted_and_nothing_else_changes():
+    picture, mask = scene()
+    augmentation = Augmentation(AugmentConfig(), GEOMETRY)
+    plain = augmentation(picture, mask, np.random.default_rng(4))
+    given = augmentation(picture, mask, np.random.default_rng(4), np.full_like(mask, 255))
+    assert all((one == other).all() for one, other in zip(plain, given, strict=True))
+    assert (plain[2] == 255).all()

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from contract.data_folder import DataFolder, read_stems
+from contract.label_map import BACKGROUND, GAS_SMOKE
 from gasedge.cli import main
 from tests.train.conftest import TINY
 from train.augment import Augmentation
@@ -191,6 +192,22 @@ def test_odd_but_sound_pictures_are_learned_from(smoke_folder):
     frames += [training[0, at][0] for at in range(len(training))]
     assert len(frames) >= 12
     assert all(frame.shape == (64, 64, 3) and frame.float().std() > 1 for frame in frames)
+
+
+def test_weights_of_a_folder_reach_the_training_frames_and_only_them(smoke_folder):
+    (smoke_folder / "weights").mkdir()
+    for path in (smoke_folder / "masks").iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(smoke_folder / "weights" / path.name), np.where(mask > 0, 255, 9))
+    config = load_train_config(with_folder(smoke_folder))
+    data_sets = [data for data in gather(config) if data.name == "smoke"]
+    augmentation = Augmentation(config.augment, config.input)
+    training = TrainingFrames(data_sets, config.input, augmentation, seed=0)
+    for at in range(len(training)):
+        frame, truth, weights, _ = training[0, at]
+        assert (weights[truth == GAS_SMOKE] == 255).all()
+        seen = (truth == BACKGROUND) & (frame > 0).any(dim=-1)
+        assert (weights[seen] == 9).float().mean() > 0.95
 
 
 def test_missing_initial_weights_are_never_replaced_by_a_random_start(tmp_path, capsys):

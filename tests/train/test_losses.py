@@ -85,3 +85,39 @@ def test_each_picture_of_a_mixed_batch_follows_its_own_labels():
     segmentation_loss(logits, truth, torch.tensor([True, False]), dice_weight=0).backward()
     assert logits.grad[0, MACHINE] > 0  # pushed down: this one is known to be no machine
     assert logits.grad[1, MACHINE] < 0  # shares the credit with background
+
+
+def random_batch():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 3, 16, 16, generator=generator)
+    truth = torch.randint(0, 3, (2, 16, 16), generator=generator).to(torch.uint8)
+    return logits, truth, torch.tensor([True, True])
+
+
+def test_full_weights_change_nothing():
+    logits, truth, known = random_batch()
+    options = {"dice_weight": 1.0, "gas_weight": 2.0}
+    plain = weighted_loss(logits, truth, known, **options)
+    full = weighted_loss(logits, truth, known, **options, weights=torch.full_like(truth, 255))
+    assert plain == full
+
+
+def test_a_pixel_of_no_weight_is_ignored_and_half_weight_pulls_half_as_hard():
+    logits, truth, known = random_batch()
+    options = {"dice_weight": 1.0, "gas_weight": 2.0}
+    weights = torch.full_like(truth, 255)
+    weights[:, :8] = 0
+    ignored = truth.clone()
+    ignored[:, :8] = IGNORE
+    by_weight = weighted_loss(logits, truth, known, **options, weights=weights)
+    by_truth = weighted_loss(logits, ignored, known, **options)
+    assert torch.isclose(by_weight, by_truth)
+
+    pulls = []
+    for weight in (255, 51):
+        weights = torch.full_like(truth, 255)
+        weights[0, 0, 0] = weight
+        steered = logits.clone().requires_grad_()
+        weighted_loss(steered, truth, known, **options, weights=weights).backward()
+        pulls.append(steered.grad[0, :, 0, 0].abs().sum())
+    assert torch.isclose(pulls[1] / pulls[0], torch.tensor(0.2), atol=0.03)
