@@ -1,14 +1,8 @@
 """A folder of pictures and masks: `images/` and `masks/` with the same stems.
 
-What a mask's values mean is decided once for the whole folder: by `labels.toml` where there is
-one, else by the values that occur. Only {0, 255} means background and gas-smoke with machines left
-unlabelled; class indices (0, 1, 2, and 255 for "ignore") stand for themselves.
-
-    # labels.toml
-    [values]
-    0 = "background"
-    128 = "machine"
-    255 = "gas-smoke"
+What a mask's pixels mean is decided once for the whole folder: see `contract.mask_meaning`. A
+folder that is declared empty, by `labels.toml` or by whoever opens it, has no masks, and its
+pictures may lie in it directly.
 
 Pictures are taken as a viewer shows them, Exif rotation applied; masks lie over that.
 
@@ -26,12 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
-from contract.config import read_toml
 from contract.errors import ConfigError, InputError
-from contract.label_map import BINARY_VALUES, CLASS_VALUES, CLASSES, IGNORE
-from contract.pictures import pictures_in, read_mask, read_mask_values, read_picture
+from contract.label_map import BACKGROUND
+from contract.mask_meaning import EMPTY, LABELS, MaskMeaning, declared_meaning, meaning_of_values
+from contract.pictures import pictures_in, read_mask_values, read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LABELS", "DataFolder", "read_stems"]
 
-LABELS = "labels.toml"
 _INDEXES = ("index.csv", "scenes.csv")
 _GROUPS = ("scene_group", "scene", "group")
 _log = logging.getLogger(__name__)
@@ -52,48 +44,62 @@ class DataFolder:
 
     path: Path
     names: tuple[str, ...]  # stems, sorted
-    meaning: dict[int, int]  # mask value -> class index or IGNORE
-    labelled: frozenset[int]  # classes that the masks tell apart
+    meaning: MaskMeaning
     images: Mapping[str, Path]
     masks: Mapping[str, Path]
     weights: Mapping[str, Path]  # empty where the folder has none
 
     @classmethod
-    def open(cls, path: Path, only: Sequence[str] | None = None) -> DataFolder:
+    def open(
+        cls, path: Path, only: Sequence[str] | None = None, *, empty: bool = False
+    ) -> DataFolder:
         """Pair every picture with its mask and decide what mask values mean.
 
         Args:
             path: the folder that holds `images/` and `masks/`.
             only: stems to take; None takes all. The meaning of values is that of all masks.
+            empty: no picture shows gas or smoke and there are no masks.
 
         Raises:
             InputError: when the folder is empty, a picture has no mask, two pictures share a
                 stem, a stem of `only` is not there, or a mask cannot be read.
-            ConfigError: when `labels.toml` is wrong.
+            ConfigError: when `labels.toml` is wrong or says other than `empty`.
         """
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: is not a folder")
+        declared = declared_meaning(path)
+        if empty or (declared and declared.empty):
+            if (path / "masks").is_dir() or (declared and not declared.empty):
+                raise ConfigError(
+                    f"{path}: is said to be empty, yet it has masks/ or a {LABELS} for them; take "
+                    "one of both away"
+                )
+            images = _by_stem(path / "images" if (path / "images").is_dir() else path)
+            names = _chosen(path, images, only)
+            return cls(path, names, EMPTY, images, {}, {})
         for name in ("images", "masks"):
             if not (path / name).is_dir():
-                raise InputError(f"{path}: has no folder {name}/; expected images/ and masks/")
+                raise InputError(
+                    f"{path}: has no folder {name}/; expected images/ and masks/ (pictures with no "
+                    "gas in any need no masks: say empty = true in the training's [[data]], or in "
+                    f"{LABELS})"
+                )
         images = _by_stem(path / "images")
         masks = _by_stem(path / "masks")
         if unmasked := sorted(images.keys() - masks.keys()):
             raise InputError(f"{path}: no mask for {_some(unmasked)}; add masks/<same stem>.png")
         if orphans := sorted(masks.keys() - images.keys()):
             _log.warning("%s: no picture for mask %s; left out", path, _some(orphans))
-        names = sorted(images)
-        if only is not None:
-            if absent := sorted(set(only) - images.keys()):
-                raise InputError(f"{path}: holds no picture {_some(absent)}")
-            names = sorted(set(only))
-            if not names:
-                raise InputError(f"{path}: the list selects no picture")
-        meaning = _meaning(path, [masks[name] for name in sorted(images)])
-        labelled = frozenset(meaning.values()) - {IGNORE}
+        names = _chosen(path, images, only)
+        meaning = declared or meaning_of_values(path, [masks[name] for name in sorted(images)])
         weights = _by_stem(path / "weights") if (path / "weights").is_dir() else {}
-        return cls(path, tuple(names), meaning, labelled, images, masks, weights)
+        return cls(path, names, meaning, images, masks, weights)
+
+    @property
+    def labelled(self) -> frozenset[int]:
+        """The classes that the masks tell apart."""
+        return self.meaning.labelled
 
     def __len__(self) -> int:
         return len(self.names)
@@ -109,7 +115,9 @@ class DataFolder:
             InputError: when either file cannot be used or their sizes differ.
         """
         picture = read_picture(self.images[name])
-        mask = read_mask(self.masks[name], self.meaning)
+        if self.meaning.empty:
+            return picture, np.full(picture.shape[:2], BACKGROUND, np.uint8)
+        mask = self.meaning.read(self.masks[name])
         if mask.shape != picture.shape[:2]:
             height, width = picture.shape[:2]
             turned = mask.shape == (width, height)
@@ -206,48 +214,16 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in files}
 
 
+def _chosen(path: Path, images: Mapping[str, Path], only: Sequence[str] | None) -> tuple[str, ...]:
+    if only is None:
+        return tuple(sorted(images))
+    if absent := sorted(set(only) - images.keys()):
+        raise InputError(f"{path}: holds no picture {_some(absent)}")
+    if not only:
+        raise InputError(f"{path}: the list selects no picture")
+    return tuple(sorted(set(only)))
+
+
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
-
-
-def _meaning(path: Path, masks: Sequence[Path]) -> dict[int, int]:
-    labels = path / LABELS
-    if labels.is_file():
-        return _declared(labels)
-    binary: Path | None = None  # a mask with 255 and neither 1 nor 2
-    indexed: Path | None = None  # a mask with 1 or 2
-    for mask in tqdm(masks, desc=f"masks of {path.name}", unit="", leave=False, delay=2):
-        values = read_mask_values(mask)
-        if (values + np.uint8(1) <= 1).all():  # 255 wraps round to 0
-            binary = binary or (mask if values.any() else None)
-            continue
-        strange = sorted(set(np.unique(values).tolist()) - CLASS_VALUES.keys())
-        if strange:
-            raise InputError(
-                f"{mask}: mask value {strange[0]} is not declared; expected 0 and 255, or class "
-                f"indices {sorted(CLASS_VALUES)}, or a {labels} that says what values mean"
-            )
-        indexed = indexed or mask
-    if binary and indexed:
-        raise InputError(
-            f"{binary}: holds 0 and 255 while {indexed.name} holds class indices, so 255 may be "
-            f"gas or a pixel to ignore; say which in {labels}"
-        )
-    return dict(CLASS_VALUES if indexed else BINARY_VALUES)
-
-
-def _declared(labels: Path) -> dict[int, int]:
-    table = read_toml(labels)
-    index = {each.name: each.index for each in CLASSES} | {"ignore": IGNORE}
-    values = table.get("values")
-    if table.keys() != {"values"} or not isinstance(values, dict) or not values:
-        raise ConfigError(f'{labels}: expected one table [values] of lines like 255 = "gas-smoke"')
-    meaning: dict[int, int] = {}
-    for value, name in values.items():
-        if not value.isdecimal() or int(value) > 255:
-            raise ConfigError(f"{labels}: {value} is not a mask value from 0 to 255")
-        if name not in index:
-            raise ConfigError(f"{labels}: {name!r} is no class; classes are {', '.join(index)}")
-        meaning[int(value)] = index[name]
-    return meaning

@@ -27,6 +27,7 @@ __all__ = [
     "fit_picture",
     "pictures_in",
     "read_mask",
+    "read_mask_colours",
     "read_mask_values",
     "read_picture",
 ]
@@ -94,9 +95,26 @@ def read_mask_values(path: Path) -> NDArray[np.uint8]:
     if values.ndim == 3:
         colours = values[..., :3]
         if not (colours == colours[..., :1]).all():
-            raise InputError(f"{path}: mask is in colour, expected one grey value a pixel")
+            raise InputError(
+                f"{path}: mask is in colour, expected one grey value a pixel; for masks in colour "
+                "declare [colours] in labels.toml"
+            )
         values = colours[..., 0]
     return np.ascontiguousarray(values)
+
+
+def read_mask_colours(path: Path) -> NDArray[np.uint32]:
+    """Read a mask file's colours as (H, W) uint32 of 0xRRGGBB; transparency is dropped.
+
+    Raises:
+        InputError: when the file cannot be read or is not 8-bit.
+    """
+    cv2 = need("cv2", extra="cpu")
+    pixels = _decoded(path, cv2.IMREAD_UNCHANGED)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{path}: mask is {pixels.dtype}, expected 8 bits a channel")
+    blue, green, red = np.moveaxis(bgr_from_any(pixels, where=str(path)).astype(np.uint32), 2, 0)
+    return np.asarray(red << 16 | green << 8 | blue, np.uint32)
 
 
 def bgr_from_any(pixels: NDArray[Any], *, where: str) -> Picture:

@@ -43,7 +43,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class DataConfig(Section):
-    """One folder of `images/` and `masks/`."""
+    """One folder of `images/` and `masks/`, or of pictures with no gas in any."""
 
     path: str
     name: Name | None = None  # None: the folder's name
@@ -51,6 +51,7 @@ class DataConfig(Section):
     group: str | None = None  # its column of what must stay together in a split
     repeat: int = Field(default=1, ge=1, le=1000)  # times a picture is shown in an epoch
     limit: int | None = Field(default=None, ge=1)  # take this many pictures, spread over the folder
+    empty: bool = False  # no picture shows gas or smoke, and there are no masks
     # machines stand in no picture: what is background is no machine either. Without this a folder
     # of {0, 255} masks teaches nothing about machines, and the network may see them anywhere in it
     no_machines: bool = False

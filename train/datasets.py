@@ -77,7 +77,7 @@ def gather(config: TrainConfig) -> list[DataSet]:
 
 def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
     name = config.name or Path(config.path).name
-    folder = DataFolder.open(Path(config.path))
+    folder = DataFolder.open(Path(config.path), empty=config.empty)
     groups = folder.groups(config.index, config.group)
     stems = list(folder.names)
     if config.limit and config.limit < len(stems):

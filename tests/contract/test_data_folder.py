@@ -77,7 +77,7 @@ def test_labels_toml_declares_any_values(folder):
     [
         ('[values]\n300 = "background"\n', "300 is not a mask value"),
         ('[values]\n0 = "steam"\n', "'steam' is no class"),
-        ('[value]\n0 = "background"\n', r"one table \[values\]"),
+        ('[value]\n0 = "background"\n', r"expected a table \[values\]"),
     ],
 )
 def test_a_wrong_labels_toml_is_a_configuration_error(folder, text, said):
@@ -191,3 +191,58 @@ def test_weights_are_read_beside_the_masks_and_a_stem_without_is_fully_trusted(f
     assert opened.read_weights("b", (6, 8)) is None
     with pytest.raises(InputError, match="is 8x6, its mask is 9x7"):
         opened.read_weights("a", (7, 9))
+
+
+def test_a_folder_said_to_be_empty_needs_no_masks_and_is_all_background(tmp_path):
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((6, 8, 3), 90, np.uint8))
+    opened = DataFolder.open(tmp_path, empty=True)
+    assert opened.labelled == {BACKGROUND, GAS_SMOKE}  # machines may stand there unlabelled
+    assert (opened.read("sky")[1] == np.zeros((6, 8))).all()
+    (tmp_path / "labels.toml").write_text("empty = true\n")
+    assert DataFolder.open(tmp_path).names == ("sky",)
+
+
+def test_a_folder_without_masks_is_never_taken_for_empty_by_itself(tmp_path):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "sky.png"), np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"has no folder masks/.*empty = true"):
+        DataFolder.open(tmp_path)
+
+
+def test_masks_in_a_folder_said_to_be_empty_are_a_contradiction(folder):
+    with pytest.raises(ConfigError, match="is said to be empty, yet it has masks/"):
+        DataFolder.open(folder, empty=True)
+
+
+COLOURS = '[colours]\n"#000000" = "background"\n"#ff0000" = "gas-smoke"\n"#0000ff" = "machine"\n'
+
+
+def test_masks_in_colour_are_read_by_the_declared_colours(folder):
+    (folder / "labels.toml").write_text(COLOURS)
+    mask = np.zeros((6, 8, 3), np.uint8)
+    mask[0, 0], mask[0, 1] = (0, 0, 255), (255, 0, 0)  # BGR: red, blue
+    cv2.imwrite(str(folder / "masks" / "b.png"), mask)
+    opened = DataFolder.open(folder)
+    assert opened.read("b")[1][0, :3].tolist() == [GAS_SMOKE, MACHINE, BACKGROUND]
+    assert opened.labelled == {BACKGROUND, GAS_SMOKE, MACHINE}
+
+
+def test_an_undeclared_colour_names_its_mask_the_colour_and_how_often(folder):
+    (folder / "labels.toml").write_text(COLOURS)
+    mask = np.zeros((6, 8, 3), np.uint8)
+    mask[0, :3] = (1, 2, 250)
+    cv2.imwrite(str(folder / "masks" / "b.png"), mask)
+    with pytest.raises(InputError, match=r"b\.png: mask has 1 undeclared colours \(#fa0201\) on 3"):
+        DataFolder.open(folder).read("b")
+
+
+def test_a_mask_in_colour_with_none_declared_says_how_to_declare_them(folder):
+    cv2.imwrite(str(folder / "masks" / "b.png"), np.full((6, 8, 3), (0, 0, 255), np.uint8))
+    with pytest.raises(InputError, match=r"b\.png: mask is in colour.*\[colours\] in labels\.toml"):
+        DataFolder.open(folder)
+
+
+def test_a_wrong_colour_is_a_configuration_error(folder):
+    (folder / "labels.toml").write_text('[colours]\nred = "gas-smoke"\n')
+    with pytest.raises(ConfigError, match='"red" is not a colour such as'):
+        DataFolder.open(folder)
