@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import Server, ua
 
-from contract.errors import ConfigError
+from contract.errors import ConfigError, GasedgeError
 from contract.tags import TAGS, HealthCode, Quality, TagType
 from edge_runtime.plant import opcua_guard
 from edge_runtime.plant.device_certificate import device_certificate
@@ -208,15 +208,22 @@ class _Tree:
             if self._written.get(name) == (value, status, source_ns):
                 continue
             self._written[name] = (value, status, source_ns)
-            await self._server.iserver.write_attribute_value(
-                ua.NodeId(name, self._index),
-                ua.DataValue(
-                    _variant(tag, value),
-                    StatusCode=ua.StatusCode(status),
-                    SourceTimestamp=_time_from_ns(source_ns) if source_ns else now,
-                    ServerTimestamp=now,
-                ),
+            data = ua.DataValue(
+                _variant(tag, value),
+                StatusCode=ua.StatusCode(status),
+                SourceTimestamp=_time_from_ns(source_ns) if source_ns else now,
+                ServerTimestamp=now,
             )
+            if value is None:
+                # the server refuses a null variant of good status, and the old value would stay;
+                # it takes no variant at all, which the class is too careful to be made with
+                object.__setattr__(data, "Value", None)
+            done = await self._server.iserver.aspace.write_attribute_value(
+                ua.NodeId(name, self._index), ua.AttributeIds.Value, data
+            )
+            if not done.is_good():
+                # an old value that looks fresh is worse than a plant process that starts again
+                raise GasedgeError(f"OPC UA node {name} did not take its value: {done.name}")
 
 
 def _variant(tag: Tag, value: Value) -> Any:

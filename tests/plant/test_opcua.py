@@ -187,6 +187,22 @@ def test_uncertain_quality_keeps_the_value_and_says_so(plant, served):
     assert code["value"] == 2048
 
 
+def test_an_ended_leak_leaves_no_old_onset_and_no_old_box_behind(plant, served):
+    gateway, client = served
+    fleeting = ids("north", ["Leak/OnsetTime", "Leak/BBox"])
+    with plant.speak(gateway, plant.snapshot):
+        plant.until(lambda: all(client("read", *fleeting)[n]["value"] for n in fleeting))
+    ended = {"Leak__State": 0, "Leak__OnsetTime": None, "Leak__BBox": None}
+    with plant.speak(gateway, lambda: plant.snapshot(**ended)):
+        plant.until(
+            lambda: all(
+                (found["value"], found["status"]) == (None, "Good")
+                for found in client("read", *fleeting).values()
+            )
+        )
+    assert "refused" not in gateway.log.read_text()
+
+
 def test_nobody_enters_without_the_password_or_without_encryption(plant, served):
     gateway, client = served
     state = ids("north")[0]
