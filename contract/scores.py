@@ -147,6 +147,12 @@ class ScoreBoard:
         each = [_class_score(matrix, c.index).iou for c in self._classes]
         self.images.append(ImageScore(name, _mean(each), each[GAS_SMOKE], matrix))
 
+    def take_over(self, images: Sequence[ImageScore]) -> None:
+        """Add images that another board scored, as where several processes share a set."""
+        for image in images:
+            self._pooled += image.counts
+        self.images.extend(images)
+
     def scores(self) -> Scores:
         """Scores of all images added so far."""
         by_class = {c.name: _class_score(self._pooled, c.index) for c in self._classes}
