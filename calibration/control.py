@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.card import Agreement
+from contract.data_folder import DataFolder
 from contract.errors import CheckError, InputError
 from contract.evaluation import evaluate
 from contract.label_map import CLASSES, GAS_SMOKE
@@ -78,7 +79,7 @@ def check_on_control(
         CheckError: when the runtime computes the INT8 graph otherwise than the reference.
         InputError: when the control set has no gas or smoke.
     """
-    geometry = bundle.manifest.input
+    folder, geometry = DataFolder.open(data, only), bundle.manifest.input
     graphs = {each: bundle.graph(each) for each in bundle.precisions}
     graphs[Precision.INT8] = int8_for_cpu
     chosen = [pictures[i] for i in _spread(len(pictures), _PICTURES)]
@@ -89,7 +90,7 @@ def check_on_control(
     masks: dict[Precision, list[NDArray[np.uint8]]] = {}
     for precision, graph in graphs.items():
         with open_graph(graph, geometry, precision) as segmenter:
-            scores[precision] = evaluate(segmenter, data, only=only).scores
+            scores[precision] = evaluate(segmenter, folder).scores
             backends[precision] = segmenter.name
             masks[precision] = _masks(segmenter, shown + golden_frames)
     if not scores[Precision.FP32].classes[_GAS].truth_pixels:
