@@ -16,7 +16,7 @@ FP32 no pixel may be wrong, at FP16 one in a thousand.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contract.segmenter import Segmentation
+    from train.networks.frame_network import FrameNetwork
 
 __all__ = ["Agreement", "agreement", "network_probabilities", "require_agreement"]
 
@@ -48,7 +49,7 @@ class Agreement:
     largest: float  # difference of gas probability
 
 
-def network_probabilities(network: Any, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+def network_probabilities(network: FrameNetwork, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Class probabilities of the torch network, (N, 3, H, W), for (N, H, W, 3) uint8 frames.
 
     Raises:
@@ -56,7 +57,8 @@ def network_probabilities(network: Any, frames: NDArray[np.uint8]) -> NDArray[np
     """
     torch = need("torch", extra="train")
     with torch.no_grad():
-        parts = [network(torch.from_numpy(frame[None])).float().softmax(1) for frame in frames]
+        logits = (network(torch.from_numpy(frame[None])).float() for frame in frames)
+        parts = [network.probabilities(each) for each in logits]
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
     if not np.isfinite(probabilities).all():
         raise CheckError("the network gives values that are not numbers; train it anew")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from contract.geometry import InputGeometry
     from export.agreement import Agreement
+    from train.networks.frame_network import FrameNetwork
 
 __all__ = ["bundle_from_checkpoint", "bundle_from_network"]
 
@@ -80,7 +81,7 @@ def bundle_from_checkpoint(
 
 
 def bundle_from_network(
-    network: Any,
+    network: FrameNetwork,
     geometry: InputGeometry,
     out: Path,
     *,
@@ -91,7 +92,7 @@ def bundle_from_network(
     """Export a torch network that is in memory; arguments as of `bundle_from_checkpoint`.
 
     Args:
-        network: frames (N, H, W, 3) uint8 -> logits (N, 3, H, W), with `core` inside; in eval mode.
+        network: frames (N, H, W, 3) uint8 -> logits (N, 3, H, W), in eval mode.
         geometry: the network's input.
         out: the bundle to write.
         model_id: name of the model.

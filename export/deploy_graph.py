@@ -16,7 +16,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contract.geometry import InputGeometry
+    from train.networks.frame_network import FrameNetwork
 
 __all__ = ["INPUT", "OPSET", "OUTPUTS", "DeployGraph", "onnx_from_network"]
 
@@ -56,16 +57,15 @@ class DeployGraph(nn.Module):
     channels that a GPU fuses with the casts beside them, and the score keeps all its 256 levels.
 
     Args:
-        network: frames (N, H, W, 3) uint8 -> logits (N, 3, H, W), with the bare network as `core`.
-            It is copied, not changed.
+        network: frames (N, H, W, 3) uint8 -> logits (N, 3, H, W). It is copied, not changed.
         precision: FP32 or FP16.
     """
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
+    def __init__(self, network: FrameNetwork, precision: Precision) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).eval()
         if precision is Precision.FP16:
-            self.network.core = _HalfCore(cast("nn.Module", self.network.core))
+            self.network.core = _HalfCore(self.network.core)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Segment frames.
@@ -79,12 +79,12 @@ class DeployGraph(nn.Module):
         """
         logits = self.network(frames)
         mask = logits.argmax(1).float().to(torch.uint8)
-        probability = logits.float().softmax(1)[:, GAS_SMOKE]
+        probability = self.network.probabilities(logits.float())[:, GAS_SMOKE]
         return mask, (probability * 255).round().to(torch.uint8)
 
 
 def onnx_from_network(
-    network: nn.Module, geometry: InputGeometry, precision: Precision = Precision.FP32
+    network: FrameNetwork, geometry: InputGeometry, precision: Precision = Precision.FP32
 ) -> bytes:
     """Export the deploy graph of a network: opset 17, any batch size, fixed height and width.
 

@@ -97,13 +97,16 @@ class LearningConfig(Section):
     """How it learns. `epochs` counts passes over the training pictures, repeats included."""
 
     epochs: int = Field(default=20, ge=1)
-    batch: int = Field(default=8, ge=2)
+    batch: int = Field(default=8, ge=2)  # of one step, over all processes together
     rate: float = Field(default=1e-4, gt=0, lt=1)  # Adam, at its highest
     encoder_rate: float | None = Field(default=None, gt=0, lt=1)  # None: as `rate`
     schedule: Literal["cosine", "constant"] = "cosine"  # cosine falls to 0, after a short warm-up
-    dice_weight: float = Field(default=1.0, ge=0)
+    # what the network ends in, with the loss that goes with it (train/losses.py)
+    activation: Literal["softmax", "sigmoid", "linear"] = "softmax"
+    dice_weight: float = Field(default=1.0, ge=0)  # not of the linear one
     gas_weight: float = Field(default=2.0, gt=0)  # of a gas pixel; a missed leak is the worse fault
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor has it
+    compile: Literal["auto"] | bool = "auto"  # auto: on a GPU; on a CPU it is slower
     seed: int = 0
 
 

@@ -1,8 +1,16 @@
-"""Cross-entropy and Dice on masks that may ignore pixels or not label machines.
+"""The loss of each final activation, on masks that may ignore pixels or not label machines.
 
-Where a data set does not label machines, its background means "background or machine": their
-probabilities are added before they are compared with the truth, so that finding a machine there is
-neither rewarded nor punished, while gas is learned from every picture.
+* softmax: cross-entropy and Dice;
+* sigmoid: binary cross-entropy of each class by itself, and Dice;
+* linear: squared distance to 1 for the pixel's class and 0 for the others. A linear output has no
+  logarithm and no overlap, so neither of the losses above exists for it; regression onto 0 and 1 is
+  the loss that a linear output has, and makes it estimate the probability. The study that compared
+  the three does not say which loss it gave its linear network.
+
+Where a data set does not label machines, its background means "background or machine": what the
+network says of the two is joined before it is compared with the truth, so that finding a machine
+there is neither rewarded nor punished, while gas is learned from every picture. Joined is the sum
+of their softmax or linear outputs, and 1 - (1 - p)(1 - q) of their sigmoids.
 """
 
 from __future__ import annotations
@@ -15,11 +23,16 @@ from torch.nn import functional
 from contract.label_map import BACKGROUND, CLASSES, GAS_SMOKE, IGNORE, MACHINE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
+
+    from train.networks.frame_network import Activation
 
 __all__ = ["segmentation_loss"]
 
 _SMOOTH = 10.0  # pixels; keeps Dice of an absent class defined
+_LEAST = 1e-6  # of a probability, before its logarithm is taken
 
 
 def segmentation_loss(
@@ -30,41 +43,83 @@ def segmentation_loss(
     dice_weight: float,
     gas_weight: float,
     weights: Tensor | None = None,
+    activation: Activation = "softmax",
+    shared: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Mean cross-entropy plus `dice_weight` times the mean soft Dice loss of gas and machines.
+    """Mean pixel loss, plus `dice_weight` times the mean soft Dice loss of gas and machines.
 
     Dice is taken in each picture by itself, so a plume of fifty pixels counts as much as one that
-    fills the frame, and false gas in a picture without any counts as much as a missed leak.
+    fills the frame, and false gas in a picture without any counts as much as a missed leak. The
+    linear activation has no Dice.
 
     Args:
         logits: (N, classes, H, W) float.
         truth: (N, H, W) uint8 class indices; IGNORE pixels count nowhere.
         machines_known: (N,) bool; whether a picture's background is known to be no machine.
-        dice_weight: 0 leaves cross-entropy alone.
-        gas_weight: of a gas pixel in the cross-entropy, against 1 of any other.
+        dice_weight: 0 leaves the pixel loss alone.
+        gas_weight: of a gas pixel in the pixel loss, against 1 of any other.
         weights: (N, H, W) uint8, how far each pixel of the truth is trusted, 255 is fully; it
             multiplies the pixel's part in both losses. None trusts all.
+        activation: of the network.
+        shared: mean of a tensor over all processes that share this batch; None where there is one.
+            Both means are then over the whole batch: the mean of the processes' losses is the loss
+            that one process has on it.
     """
-    log_p = functional.log_softmax(logits.float(), dim=1)
-    either = torch.logsumexp(log_p[:, [BACKGROUND, MACHINE]], dim=1)
-    background = torch.where(machines_known[:, None, None], log_p[:, BACKGROUND], either)
-    by_class = [background, log_p[:, GAS_SMOKE], log_p[:, MACHINE]]
     trusted = (truth != IGNORE).float()
     if weights is not None:
         trusted = trusted * (weights.float() / 255)
-    entropy, total = log_p.new_zeros(()), log_p.new_zeros(())
+    joined = (truth == BACKGROUND) & ~machines_known[:, None, None]
+    cost, share = _PIXEL_LOSSES[activation](logits.float(), truth, joined)
+    weight = trusted * torch.where(truth == GAS_SMOKE, gas_weight, 1.0)
+    total = weight.sum()
+    if share is None:
+        return (cost * weight).sum() / (shared(total) if shared else total).clamp(min=1)
     dice: list[Tensor] = []
-    for each in CLASSES:
-        of_class = by_class[each.index]
-        here = (truth == each.index) * trusted
-        weight = gas_weight if each.index == GAS_SMOKE else 1.0
-        entropy = entropy - weight * (of_class * here).sum()
-        total = total + weight * here.sum()
-        if each.index == BACKGROUND:
-            continue  # fills almost every picture: its Dice says nothing
-        share = of_class.exp()
-        overlap = 2 * (share * here).sum(dim=(1, 2)) + _SMOOTH
-        share = share * trusted
-        loss = 1 - overlap / (share.sum(dim=(1, 2)) + here.sum(dim=(1, 2)) + _SMOOTH)
-        dice.append(loss[machines_known] if each.index == MACHINE else loss)
-    return entropy / total.clamp(min=1) + dice_weight * torch.cat(dice).mean()
+    for index in (GAS_SMOKE, MACHINE):  # background fills almost every picture: no use in its Dice
+        found, here = share[index] * trusted, (truth == index) * trusted
+        overlap = 2 * (share[index] * here).sum(dim=(1, 2)) + _SMOOTH
+        both = found.sum(dim=(1, 2)) + here.sum(dim=(1, 2)) + _SMOOTH
+        loss = 1 - overlap / both
+        dice.append(loss[machines_known] if index == MACHINE else loss)
+    of_picture = torch.cat(dice)
+    counts = torch.stack([total, total.new_tensor(of_picture.numel())])
+    total, pictures = shared(counts) if shared else counts
+    pixels: Tensor = (cost * weight).sum() / total.clamp(min=1)
+    return pixels + dice_weight * of_picture.sum() / pictures
+
+
+def _softmax(logits: Tensor, truth: Tensor, joined: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Give the cost of each pixel (N, H, W), and each class's share of it as (N, H, W)."""
+    log_p = functional.log_softmax(logits, dim=1).unbind(1)
+    either = torch.logaddexp(log_p[BACKGROUND], log_p[MACHINE])
+    return -torch.where(joined, either, _of_truth(log_p, truth)), [each.exp() for each in log_p]
+
+
+def _sigmoid(logits: Tensor, truth: Tensor, joined: Tensor) -> tuple[Tensor, list[Tensor]]:
+    by_class = logits.unbind(1)
+    absent = [functional.logsigmoid(-each) for each in by_class]  # log(1 - p)
+    # log(p) - log(1 - p) is the logit
+    entropy = -sum(absent, _of_truth(by_class, truth))
+    neither = absent[BACKGROUND] + absent[MACHINE]
+    either = torch.log(-torch.expm1(neither.clamp(max=-_LEAST)))
+    cost = torch.where(joined, -either - absent[GAS_SMOKE], entropy)
+    return cost / len(CLASSES), [each.sigmoid() for each in by_class]
+
+
+def _linear(logits: Tensor, truth: Tensor, joined: Tensor) -> tuple[Tensor, None]:
+    by_class = logits.unbind(1)
+    square = sum((each**2 for each in by_class), 1 - 2 * _of_truth(by_class, truth))
+    either = (by_class[BACKGROUND] + by_class[MACHINE] - 1) ** 2
+    cost = torch.where(joined, either + by_class[GAS_SMOKE] ** 2, square)
+    return cost / len(CLASSES), None
+
+
+def _of_truth(by_class: Sequence[Tensor], truth: Tensor) -> Tensor:
+    """Pick each pixel's value of its true class; ignored pixels give that of class 0."""
+    found = by_class[0]
+    for each in CLASSES[1:]:  # faster on a CPU, there and back, than to gather
+        found = torch.where(truth == each.index, by_class[each.index], found)
+    return found
+
+
+_PIXEL_LOSSES = {"softmax": _softmax, "sigmoid": _sigmoid, "linear": _linear}

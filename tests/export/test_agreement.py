@@ -15,6 +15,7 @@ from contract.segmenter import Segmentation
 from export.agreement import agreement, network_probabilities, require_agreement
 from export.reference_run import run_reference
 from tests.bundles import tiny_network, tiny_pictures
+from train.networks.frame_network import FrameNetwork
 
 NAMES = ["first", "second"]
 
@@ -96,9 +97,9 @@ def test_class_that_does_not_exist_is_wrong():
 
 
 def test_network_that_gives_no_numbers_is_refused(frames):
-    class Broken(torch.nn.Module):
+    class Broken(FrameNetwork):
         def forward(self, frames):
             return torch.full((1, 3, 64, 64), float("nan"))
 
     with pytest.raises(CheckError, match="not numbers"):
-        network_probabilities(Broken(), frames)
+        network_probabilities(Broken(torch.nn.Identity()), frames)

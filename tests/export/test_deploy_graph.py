@@ -101,6 +101,24 @@ def test_ties_go_to_the_same_class_as_in_torch_and_scores_are_rounded(
     np.testing.assert_allclose(found.score / 255, logits.softmax(1)[:, 1].numpy(), atol=0.6 / 255)
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
+def test_score_is_the_probability_that_the_activation_means(activation):
+    core = torch.nn.Conv2d(3, 3, 1)
+    network = FrameNetwork(core, activation=activation).eval()
+    frame = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    found = run_reference(onnx_from_network(network, SMALL), frame)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(frame))
+    gas = logits[:, 1]
+    wanted = {
+        "softmax": gas.exp() / logits.exp().sum(1),
+        "sigmoid": 1 / (1 + (-gas).exp()),
+        "linear": gas.clip(0, 1),
+    }
+    np.testing.assert_array_equal(found.mask, logits.argmax(1).numpy())
+    np.testing.assert_allclose(found.score / 255, wanted[activation].numpy(), atol=0.6 / 255)
+
+
 def test_each_frame_of_a_batch_is_answered_as_if_it_came_alone(graph):
     frames = tiny_pictures(3)
     together = run_reference(graph, frames)

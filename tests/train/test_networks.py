@@ -14,6 +14,7 @@ from train.networks.checkpoint import network_from_checkpoint, save_checkpoint
 from train.networks.frame_network import FrameNetwork
 from train.networks.initial_weights import fill_encoder
 from train.networks.registry import build_network
+from train.networks.torch_segmenter import TorchSegmenter
 
 GEOMETRY = InputGeometry(width=64, height=32)
 
@@ -77,6 +78,23 @@ def test_a_checkpoint_keeps_the_options_of_its_network(tmp_path, frames):
         assert torch.equal(loaded.network(frames[:1]), thin(frames[:1]))
 
 
+def test_a_checkpoint_keeps_what_the_network_ends_in(tmp_path, network, frames):
+    save(tmp_path / "s.pt", FrameNetwork(network.core, activation="sigmoid"))
+    with TorchSegmenter.from_checkpoint(tmp_path / "s.pt") as segmenter:
+        found = segmenter.segment(frames[:1].numpy())
+    with torch.no_grad():
+        wanted = network(frames[:1])[:, 1].sigmoid() * 255
+    np.testing.assert_allclose(found.score, wanted.numpy(), atol=0.51)
+
+
+def test_a_checkpoint_of_before_there_was_a_choice_ends_in_softmax(tmp_path, network):
+    save(tmp_path / "c.pt", network)
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    del content["activation"], content["options"]
+    torch.save(content, tmp_path / "old.pt")
+    assert network_from_checkpoint(tmp_path / "old.pt").network.activation == "softmax"
+
+
 def test_opening_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"format": _Bomb()}, tmp_path / "bomb.pt")
@@ -106,6 +124,8 @@ def test_a_checkpoint_of_other_weights_or_classes_is_refused(tmp_path, network):
     faults = {
         "classes": ["background", "fire"],
         "network": "unet-resnet99",
+        "options": {"depth": 3},
+        "activation": "tanh",
         "state_dict": {},
         "geometry": {"width": 33, "height": 32},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -10,7 +10,9 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["IMAGENET_MEAN_BGR", "IMAGENET_STD_BGR", "FrameNetwork"]
+__all__ = ["IMAGENET_MEAN_BGR", "IMAGENET_STD_BGR", "Activation", "FrameNetwork"]
+
+Activation = Literal["softmax", "sigmoid", "linear"]
 
 IMAGENET_MEAN_BGR = (103.53, 116.28, 123.675)
 IMAGENET_STD_BGR = (57.375, 57.12, 58.395)
@@ -26,6 +28,7 @@ class FrameNetwork(nn.Module):
         core: takes float (N, 3, H, W), gives logits (N, classes, H, W).
         mean: of each channel in BGR order, 0..255.
         std: as `mean`.
+        activation: what turns logits into probabilities; the network was taught with its loss.
     """
 
     mean: torch.Tensor
@@ -36,9 +39,12 @@ class FrameNetwork(nn.Module):
         core: nn.Module,
         mean: Sequence[float] = IMAGENET_MEAN_BGR,
         std: Sequence[float] = IMAGENET_STD_BGR,
+        *,
+        activation: Activation = "softmax",
     ) -> None:
         super().__init__()
         self.core = core
+        self.activation: Activation = activation
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
 
@@ -48,3 +54,14 @@ class FrameNetwork(nn.Module):
         normalised = (frames.float() - self.mean) / self.std
         logits: torch.Tensor = self.core(normalised.permute(0, 3, 1, 2))
         return logits
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Give the probability of each class, 0..1, for logits (N, classes, H, W).
+
+        Of a sigmoid each class has its own, and they need not sum to 1. A linear output was
+        regressed onto 0 and 1, so it estimates the probability itself, but may leave its range.
+        The mask is the class of the largest logit with all three.
+        """
+        if self.activation == "softmax":
+            return logits.softmax(1)
+        return logits.sigmoid() if self.activation == "sigmoid" else logits.clamp(0, 1)

@@ -68,7 +68,7 @@ class TorchSegmenter(AbstractContextManager["TorchSegmenter"]):
         check_frames(frames, self._geometry)
         with torch.inference_mode():
             logits = self._network(torch.from_numpy(frames.copy()).to(self._device)).float()
-            gas = (logits.softmax(1)[:, GAS_SMOKE] * 255).round()
+            gas = (self._network.probabilities(logits)[:, GAS_SMOKE] * 255).round()
             mask = logits.argmax(1).to(torch.uint8).cpu().numpy()
             return Segmentation(mask=mask, score=gas.to(torch.uint8).cpu().numpy())
 
