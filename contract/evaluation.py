@@ -27,7 +27,7 @@ from contract.reliability import Reliability, ReliabilityBoard
 from contract.scores import ImageScore, ScoreBoard, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -67,15 +67,18 @@ class Evaluator:
     Args:
         labelled: the classes that the truth distinguishes, as of `ScoreBoard`.
         name: put before the pictures' names where they are shown.
+        ranked: where pictures of several sets are ranked together; None ranks these alone.
     """
 
-    def __init__(self, labelled: Collection[int], *, name: str = "") -> None:
+    def __init__(
+        self, labelled: Collection[int], *, name: str = "", ranked: Gallery | None = None
+    ) -> None:
         self._labelled = tuple(sorted(labelled))
         self._prefix = f"{name}/" if name else ""
         self._board = ScoreBoard(labelled)
         self._boundary = BoundaryBoard()
         self._reliability = ReliabilityBoard()
-        self._ranked, self._false_gas = Gallery(), Gallery()
+        self._ranked, self._false_gas = ranked or Gallery(), Gallery()
 
     def add(
         self,
@@ -85,6 +88,7 @@ class Evaluator:
         score: NDArray[np.uint8],
         *,
         name: str,
+        group: str | None = None,
     ) -> None:
         """Add one fitted picture.
 
@@ -94,6 +98,7 @@ class Evaluator:
             mask: (H, W) class indices of the result.
             score: (H, W) gas probability of the result, 0..255.
             name: of the picture.
+            group: of near-copies, of which one is shown.
         """
         self._board.add(truth, mask, name=name)
         self._boundary.add(truth, mask)
@@ -112,14 +117,9 @@ class Evaluator:
         def shown() -> ShownPicture:
             return ShownPicture(", ".join(parts), frame.copy(), mask.copy(), truth.copy())
 
-        self._ranked.offer(image.mean_iou, shown)
+        self._ranked.offer(image.mean_iou, shown, group)
         if wrong > 0:
-            self._false_gas.offer(-wrong, shown)
-
-    @property
-    def n_images(self) -> int:
-        """How many pictures were added."""
-        return len(self._board.images)
+            self._false_gas.offer(-wrong, shown, group)
 
     def result(self) -> Evaluation:
         """Every score of the pictures added so far."""
@@ -139,12 +139,15 @@ class Evaluator:
         )
 
 
-def evaluate(segmenter: Segmenter, folder: DataFolder) -> Evaluation:
+def evaluate(
+    segmenter: Segmenter, folder: DataFolder, *, groups: Mapping[str, str] | None = None
+) -> Evaluation:
     """Segment every picture of a data folder, one by one as the device does, and score the masks.
 
     Args:
         segmenter: a checkpoint, a bundle or an engine.
         folder: opened, with all stems or those of a split.
+        groups: stem -> group of near-copies, of which only one is shown among worst or best.
 
     Raises:
         InputError: when a picture or a mask cannot be used.
@@ -156,5 +159,7 @@ def evaluate(segmenter: Segmenter, folder: DataFolder) -> Evaluation:
         frame = fit_picture(picture, segmenter.geometry)
         found = segmenter.segment(frame[None])
         truth = fit_mask(mask, segmenter.geometry)
-        evaluator.add(frame, truth, found.mask[0], found.score[0], name=name)
+        evaluator.add(
+            frame, truth, found.mask[0], found.score[0], name=name, group=(groups or {}).get(name)
+        )
     return evaluator.result()

@@ -33,12 +33,17 @@ def data_sections(result: Evaluation, intervals: Mapping[str, Interval | None]) 
     ]
 
 
-def plant_sections(plant: PlantScores) -> list[str]:
-    """Recall by plume size, empty scenes, boundary and calibration of one set."""
+def plant_sections(plant: PlantScores, *, level: int = 2) -> list[str]:
+    """Recall by plume size, empty scenes, boundary and calibration of one set.
+
+    Args:
+        plant: the scores.
+        level: of the headings.
+    """
     sizes, empty, edge = plant.recall_by_plume_size, plant.empty_scenes, plant.boundary
     names = [f"{100 * each.area_from:g}-{100 * each.area_to:g} %" for each in sizes]
     return [
-        heading("Recall by plume size"),
+        heading("Recall by plume size", level),
         paragraph(
             "A plume is all gas-smoke of a picture; it is found where at least "
             f"{100 * FOUND_SHARE:g} % of its pixels are marked."
@@ -53,7 +58,7 @@ def plant_sections(plant: PlantScores) -> list[str]:
             notes=[f"n={each.plumes}" for each in sizes],
             x_title="plume's share of the picture; n plumes",
         ),
-        heading("Empty scenes"),
+        heading("Empty scenes", level),
         paragraph(
             f"{empty.pictures} pictures show no gas. Of them {empty.alarms} alarm, with "
             f"{100 * PRESENT:g} % of the picture or more marked (rate {number(empty.alarm_rate)}); "
@@ -61,14 +66,14 @@ def plant_sections(plant: PlantScores) -> list[str]:
             if empty.pictures
             else "No picture of this set is without gas: false alarms cannot be counted on it."
         ),
-        heading("Boundary"),
+        heading("Boundary", level),
         paragraph(
             f"Mean symmetric distance {number(edge.mean_distance_px, 2)} px of the network's input "
             f"(over {edge.pictures - edge.unanswered} pictures); boundary F1 "
             f"{number(edge.f1)} at {number(edge.tolerance_px, 2)} px (over {edge.pictures}, "
             f"{edge.unanswered} of them with nothing marked)."
         ),
-        heading("Calibration of the score"),
+        heading("Calibration of the score", level),
         _reliability(plant.reliability),
     ]
 

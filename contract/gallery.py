@@ -28,8 +28,16 @@ class ShownPicture:
     box: NDArray[np.bool_] | None = None  # (H, W) inside a labelled box
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Kept:
+    key: float
+    number: int  # of the offer: no two are alike, so pictures are never compared
+    picture: ShownPicture
+    group: str | None
+
+
 class Gallery:
-    """The lowest and the highest of what is offered, by a rank.
+    """The lowest and the highest of what is offered, by a rank; of a group only one at either end.
 
     Args:
         shown: how many of either end are kept.
@@ -37,31 +45,42 @@ class Gallery:
 
     def __init__(self, shown: int = SHOWN) -> None:
         self._shown = shown
-        self._low: list[tuple[float, int, ShownPicture]] = []
-        self._high: list[tuple[float, int, ShownPicture]] = []
+        self._low: list[_Kept] = []
+        self._high: list[_Kept] = []
         self._offered = 0
 
-    def offer(self, rank: float, make: Callable[[], ShownPicture]) -> None:
-        """Keep the picture if its rank is among the ends; equal ranks keep the earlier one."""
+    def offer(
+        self, rank: float, make: Callable[[], ShownPicture], group: str | None = None
+    ) -> None:
+        """Keep the picture if its rank is among the ends; equal ranks keep the earlier one.
+
+        Args:
+            rank: its place.
+            make: gives the picture, called only if it is kept.
+            group: of near-copies; None where it is like no other.
+        """
         self._offered += 1
         made: ShownPicture | None = None
         for kept, key in ((self._low, rank), (self._high, -rank)):
-            if len(kept) < self._shown or key < kept[-1][0]:
+            like = next((each for each in kept if group is not None and each.group == group), None)
+            last = like or (kept[-1] if len(kept) == self._shown else None)
+            if last is None or key < last.key:
+                if last:
+                    kept.remove(last)
                 made = made or make()
-                bisect.insort(kept, (key, self._offered, made))
-                del kept[self._shown :]
+                bisect.insort(kept, _Kept(key, self._offered, made, group))
 
     def lowest(self) -> list[ShownPicture]:
         """Pictures of the lowest rank, lowest first."""
-        return [picture for _, _, picture in self._low]
+        return [each.picture for each in self._low]
 
     def highest(self) -> list[ShownPicture]:
         """Pictures of the highest rank, highest first."""
-        return [picture for _, _, picture in self._high]
+        return [each.picture for each in self._high]
 
     def ends(self) -> tuple[list[ShownPicture], list[ShownPicture]]:
         """`lowest` and `highest` with no picture in both: few pictures are halved."""
         low = self._low[: (self._offered + 1) // 2]
-        shown = {number for _, number, _ in low}
-        high = [picture for _, number, picture in self._high if number not in shown]
-        return [picture for _, _, picture in low], high
+        shown = {each.number for each in low}
+        high = [each.picture for each in self._high if each.number not in shown]
+        return [each.picture for each in low], high

@@ -14,7 +14,7 @@ __all__ = ["Line", "bar_chart", "line_chart"]
 
 COLOURS = ("#1f6fb4", "#d95f02", "#2c8c57", "#7b4fa3", "#a6761d", "#666666")
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 62  # margins
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 70  # margins
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Plot:
         for value in x_ticks:
             x, y = self.at(value, self.y_limits[0])
             parts.append(_text(x, y + 14, f"{value:g}"))
-        parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - _BOTTOM + 42, x_title))
+        parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - _BOTTOM + 43, x_title))
         return parts
 
 

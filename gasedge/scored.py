@@ -42,7 +42,7 @@ def scored_on_data(
     folder = DataFolder.open(data, only)
     # read before the work: a wrong column must not be found after minutes
     groups = folder.groups(column=group) if group else None
-    result = evaluate(segmenter, folder)
+    result = evaluate(segmenter, folder, groups=groups)
     intervals: dict[str, Interval | None] = {}
     if groups:
         sums = sums_by_group(result.images, groups)
