@@ -9,6 +9,7 @@ is allowed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,10 +99,12 @@ def read_yolo_boxes(path: Path) -> tuple[Box, ...]:
 def inside_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a (h, w) picture that a box touches."""
     height, width = shape
-    return (
-        slice(int(box.top * height), int(np.ceil(box.bottom * height))),
-        slice(int(box.left * width), int(np.ceil(box.right * width))),
-    )
+
+    def span(low: float, high: float, pixels: int) -> slice:
+        # an edge between two pixels touches neither more, whatever its last digits say
+        return slice(math.floor(low * pixels + 1e-6), math.ceil(high * pixels - 1e-6))
+
+    return span(box.top, box.bottom, height), span(box.left, box.right, width)
 
 
 class BoxBoard:
