@@ -148,6 +148,11 @@ class DataFolder:
             )
         return weights
 
+    @property
+    def has_index(self) -> bool:
+        """Whether a file in the folder says which pictures belong together."""
+        return any((self.path / name).is_file() for name in _INDEXES)
+
     def groups(self, index: str | None = None, column: str | None = None) -> dict[str, str]:
         """Group of every stem, so that near-duplicates stay on one side of a split.
 

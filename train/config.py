@@ -39,6 +39,7 @@ __all__ = [
 
 OptionValue = bool | int | float | str | tuple[int, ...]
 Share = Annotated[float, Field(ge=0, le=1)]
+By = Literal["group", "image"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -49,12 +50,20 @@ class DataConfig(Section):
     name: Name | None = None  # None: the folder's name
     index: str | None = None  # CSV in the folder; None: index.csv or scenes.csv if there is one
     group: str | None = None  # its column of what must stay together in a split
+    by: By | None = None  # None: as [split] says
+    side: Literal["train", "val", "test"] | None = None  # all of it; None: shares as [split] says
     repeat: int = Field(default=1, ge=1, le=1000)  # times a picture is shown in an epoch
     limit: int | None = Field(default=None, ge=1)  # take this many pictures, spread over the folder
     empty: bool = False  # no picture shows gas or smoke, and there are no masks
     # machines stand in no picture: what is background is no machine either. Without this a folder
     # of {0, 255} masks teaches nothing about machines, and the network may see them anywhere in it
     no_machines: bool = False
+
+    @model_validator(mode="after")
+    def _groups_are_used(self) -> Self:
+        if self.by == "image" and (self.group or self.index):
+            raise ValueError('group and index say what stays together; by = "image" ignores them')
+        return self
 
 
 class SimulatedConfig(Section):
@@ -72,6 +81,10 @@ class SimulatedConfig(Section):
 class SplitConfig(Section):
     """Shares of the pictures of each data set; whole groups go to one side."""
 
+    # "image" takes each picture as a group of its own: frames of one scene may then stand on two
+    # sides, and scores say less about scenes never seen
+    by: By = "group"
+    near_duplicates: bool = True  # join groups that show the same view; every picture is compared
     val: Share = 0.15
     test: Share = 0.15
     seed: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from contract.errors import InputError
@@ -73,3 +75,38 @@ def test_no_test_split_is_made_where_none_is_asked():
 def test_too_few_groups_are_refused():
     with pytest.raises(InputError, match=r"a: its 1 group\(s\) cannot fill"):
         split(pictures("a", 1, 50), SplitConfig())
+
+
+def test_groups_that_show_the_same_view_are_joined():
+    everything = pictures("a", 20) + pictures("b", 20)
+    for seed in range(5):
+        side = sides_of(everything, split(everything, SplitConfig(seed=seed), [(0, 5), (5, 100)]))
+        one, other, third = everything[0], everything[5], everything[100]
+        assert one.group != other.group
+        assert third.data == "b"
+        assert len({side[p.data, p.stem] for p in (one, other, third)}) == 1
+
+
+def test_a_data_set_for_one_side_stays_there_and_draws_its_views_along():
+    free = pictures("a", 20)
+    bound = [replace(p, side="train") for p in pictures("sky", 3)]
+    everything = free + bound
+    for seed in range(5):
+        shares = split(everything, SplitConfig(seed=seed), [(0, 80)])
+        assert len(shares["sky"]["train"]) == 12
+        assert not shares["sky"]["val"]
+        assert free[0].stem in shares["a"]["train"]
+
+
+def test_what_belongs_together_cannot_be_wanted_on_two_sides():
+    everything = [replace(p, side="train") for p in pictures("a", 2)]
+    everything += [replace(p, side="test") for p in pictures("b", 2)]
+    with pytest.raises(InputError, match="b is for test alone, a for train, yet"):
+        split(everything, SplitConfig(), [(0, 8)])
+    assert split(everything, SplitConfig())["b"]["train"] == ()
+
+
+def test_groups_that_joining_leaves_too_few_say_so():
+    everything = pictures("a", 3, 1)
+    with pytest.raises(InputError, match=r"3 group\(s\), 2 once those of the same view are joined"):
+        split(everything, SplitConfig(), [(0, 1)])
