@@ -21,6 +21,7 @@ from demo_page import write_page
 SECONDS, ONSET_S = 30, 12  # of the clip; the plume begins after the clients have connected
 LEAK, NO_LEAK = 2, 0
 CAMERA = "demo"
+CLIP_FPS = 3  # of real pictures, which stand minutes apart
 TAGS = (
     "Leak.State",
     "Leak.Score",
@@ -130,11 +131,18 @@ def build(line: Line, data: Path | None) -> str:
 
 
 def _copy_unseen(folder: Path, stems: list[str], clip: Path) -> None:
-    """The pictures of the test split, as the camera that the daemon watches."""
-    clip.mkdir()
-    for stem in stems[:60]:
+    """The test split's pictures as a camera that the daemon watches: one size, 40 s of them."""
+    from contract.pictures import read_picture
+
+    by_size: dict[tuple[int, ...], list[Path]] = {}
+    for stem in stems:
         for picture in (folder / "images").glob(f"{stem}.*"):
-            shutil.copy(picture, clip / picture.name)
+            by_size.setdefault(read_picture(picture).shape, []).append(picture)
+    shown = max(by_size.values(), key=len)
+    clip.mkdir()
+    for number in range(40 * CLIP_FPS):  # a scene that is over begins anew
+        picture = shown[number % len(shown)]
+        shutil.copy(picture, clip / f"{number:04d}{picture.suffix}")
 
 
 def free_port() -> int:
@@ -147,7 +155,7 @@ def free_port() -> int:
 def run_daemon(line: Line, source: str) -> None:
     """Run the daemon on frames never seen, and read its tags by two clients meanwhile."""
     opcua, modbus, page = free_port(), free_port(), free_port()
-    fps = "" if source.startswith("file") else "?fps=3"
+    fps = "" if source.startswith("file") else f"?fps={CLIP_FPS}"
     (line.out / "daemon.toml").write_text(
         f"""[model]
 bundle = "demo.gasedge"
