@@ -1,245 +1,238 @@
-"""What stands still in a simulated scene: walls, sky and ground, machines, and look-alikes of gas.
-
-Pictures are float32 (h, w, 3) BGR in 0..255 and painted in place.
-"""
+"""Machines of a simulated plant: pipes, flanges, valves, tanks, housings, stacks and masts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from contract.simulated_plume import Obstacle
 
-    from numpy.typing import NDArray
+__all__ = ["Outlet", "Plant"]
 
-__all__ = ["Noise", "paint_background", "paint_lookalikes", "paint_machines"]
+Float = NDArray[np.float32]
 
-_SIDE = 256  # of a noise tile
-_LAYERS = 4
-
-
-class Noise:
-    """Smooth noise tiles that repeat without a seam, mean 0, standard deviation 1."""
-
-    def __init__(self, random: np.random.Generator) -> None:
-        self._tiles = [_tile(random) for _ in range(_LAYERS)]
-
-    def window(
-        self, shape: tuple[int, int], left: float, top: float, scale: float, *, layer: int
-    ) -> NDArray[np.float32]:
-        """Cut (h, w) noise out of a tile, beginning at (left, top) picture pixels.
-
-        Args:
-            shape: rows and columns wanted.
-            left: offset in picture pixels; the window slides smoothly enough with whole pixels.
-            top: as `left`.
-            scale: tile pixels a picture pixel; larger is finer.
-            layer: which tile.
-        """
-        rows = ((np.arange(shape[0]) - round(top)) * scale).astype(np.int64) % _SIDE
-        columns = ((np.arange(shape[1]) - round(left)) * scale).astype(np.int64) % _SIDE
-        window: NDArray[np.float32] = self._tiles[layer % _LAYERS][rows][:, columns]
-        return window
+# BGR of what plants are painted in: zinc, aluminium, white, rust, green, blue, yellow, soot
+_PAINTS = np.array(
+    (
+        (140, 140, 135),
+        (190, 188, 184),
+        (225, 226, 224),
+        (60, 80, 125),
+        (85, 105, 70),
+        (140, 100, 60),
+        (60, 165, 205),
+        (45, 45, 48),
+    ),
+    np.float32,
+)
 
 
-def _tile(random: np.random.Generator) -> NDArray[np.float32]:
-    """Noise with power falling as in turbulence, made in the frequency plane."""
-    frequency = np.fft.fftfreq(_SIDE, 1 / _SIDE)
-    distance = np.hypot(frequency[:, None], frequency[None, :])
-    distance[0, 0] = np.inf
-    spectrum = np.exp(2j * np.pi * random.random((_SIDE, _SIDE))) / (distance**1.7 + 2)
-    spectrum[distance < 3] *= 0.25  # what is wider than the picture is no texture
-    tile = np.fft.ifft2(spectrum).real
-    return np.asarray(tile / tile.std(), np.float32)
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Where gas may come out, and where to."""
+
+    place: complex  # x + iy in pixels
+    outward: complex  # of length 1
 
 
-def paint_background(
-    random: np.random.Generator, noise: Noise, width: int, height: int, *, grey: bool
-) -> NDArray[np.float32]:
-    """Sky over ground, a wall, or hills behind a horizon."""
-    rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    top, bottom = _colour(random, 60, 225, grey=grey), _colour(random, 40, 190, grey=grey)
-    picture = np.broadcast_to(top + (bottom - top) * rows, (height, width, 3)).copy()
-    kind = random.random()
-    if kind < 0.6:
-        wave = noise.window((1, width), 0, 0, 0.5, layer=3)[0]
-        horizon = height * random.uniform(0.35, 0.75) + wave * height * random.uniform(0, 0.04)
-        below = np.arange(height)[:, None] > horizon
-        ground = _colour(random, 25, 200, grey=grey) * (0.7 + 0.5 * rows)
-        picture[below] = np.broadcast_to(ground, picture.shape)[below]
-        grain = noise.window((height, width), 5, 9, random.uniform(2, 5), layer=1)[..., None]
-        picture += below[..., None] * grain * random.uniform(2, 12)
-    if kind > 0.45:
-        _paint_panels(random, picture)
-    coarse = noise.window((height, width), 40, 80, 96 / min(width, height), layer=2)[..., None]
-    return np.asarray(picture + coarse * random.uniform(1, 7), np.float32)
+@dataclass(slots=True)
+class Plant:
+    """Paints machines on a canvas, which is (h, w, 3) levels or (h, w, 1) kelvin above the air."""
 
+    random: np.random.Generator
+    canvas: Float
+    warmth: float = 0  # kelvin, the mean of what is painted in infrared
+    covered: NDArray[np.bool_] = field(init=False)  # (h, w) where machines are
+    outlets: list[Outlet] = field(default_factory=list)
+    obstacles: list[Obstacle] = field(default_factory=list)
 
-def _paint_panels(random: np.random.Generator, picture: NDArray[np.float32]) -> None:
-    """Wall panels, bricks, windows or steps: straight edges that are no machine."""
-    height, width = picture.shape[:2]
-    across, down = int(random.integers(2, 14)), int(random.integers(2, 14))
-    levels = random.standard_normal((down, across)) * random.uniform(2, 14)
-    rows = np.arange(height) * down // height
-    columns = np.arange(width) * across // width
-    top = int(height * random.uniform(0, 0.5))
-    panels = levels[rows][:, columns].astype(np.float32)
-    panels[:, np.flatnonzero(np.diff(columns))] -= random.uniform(0, 20)
-    panels[np.flatnonzero(np.diff(rows))] -= random.uniform(0, 20)
-    picture[top:] += panels[top:, :, None]
+    def __post_init__(self) -> None:
+        """Begin with no machine."""
+        self.covered = np.zeros(self.canvas.shape[:2], np.bool_)
 
+    def paint_lone_pipe(self) -> None:
+        """One pipe that comes in from an edge and ends open, in the middle of nothing else."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        radius = max(1.5, size * random.uniform(0.015, 0.06))
+        end = complex(width * random.uniform(0.2, 0.8), height * random.uniform(0.2, 0.75))
+        down = random.random() < 0.7
+        angle = (np.pi / 2 if down else random.choice([0, np.pi])) + random.uniform(-0.15, 0.15)
+        out = -complex(np.cos(angle), np.sin(angle))
+        start = end - out * 1.5 * max(height, width)
+        value = self._value()
+        light = random.uniform(-0.7, 0.7)
+        self._segment(start, end, radius, value, light)
+        if random.random() < 0.5:  # an elbow
+            turn = out * (1j if random.random() < 0.5 else -1j)
+            tip = end + turn * radius * random.uniform(2, 6)
+            self._segment(end - turn * radius, tip, radius, value, light)
+            end, out = tip, turn
+        self.outlets.append(Outlet(end, out))
+        if random.random() < 0.6:
+            self._flange(end - out * radius * random.uniform(1, 8), out, radius, value, light)
+        if random.random() < 0.5:
+            self._valve(end - out * radius * random.uniform(3, 12), out, radius, light)
 
-def paint_lookalikes(
-    random: np.random.Generator, noise: Noise, picture: NDArray[np.float32], *, grey: bool
-) -> None:
-    """Clouds, stains and warm spots: soft and bright or dark as gas, but lying still on things."""
-    height, width = picture.shape[:2]
-    size = min(height, width)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    for _ in range(int(random.integers(0, 4))):
-        centre_x, centre_y = random.uniform(0, width), random.uniform(0, height)
-        flat = random.uniform(1.5, 4)
-        radius = size * random.uniform(0.04, 0.16)
-        spot = np.exp(
-            -0.5 * (((x - centre_x) / (radius * flat)) ** 2 + ((y - centre_y) / radius) ** 2)
+    def paint_machines(self, count: int) -> None:
+        """Several machines; each adds an outlet."""
+        parts = [self._pipe, self._pipe, self._tank, self._housing, self._stack]
+        for _ in range(count):
+            parts[int(self.random.integers(len(parts)))]()
+
+    def paint_mast(self) -> None:
+        """A lattice mast or a pole with boxes, as lookouts have; gas comes out of none."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        foot = complex(width * random.uniform(0.03, 0.97), height * random.uniform(0.75, 1.2))
+        top = foot - 1j * height * random.uniform(0.3, 1.1)
+        value, half = self._value() * np.float32(0.6), size * random.uniform(0.003, 0.03)
+        thin = max(0.7, size * 0.004)
+        for side in (-half, half) if half > 3 * thin else (0,):
+            self._segment(foot + side, top + side * 0.4, thin, value, 0)
+        rungs = int(abs(top - foot) / max(2 * half, 3 * thin)) if half > 3 * thin else 0
+        for rung in range(min(rungs, 14)):
+            at = foot + (top - foot) * rung / min(rungs, 14)
+            over = foot + (top - foot) * (rung + 1) / min(rungs, 14)
+            self._segment(at - half, over + half * 0.8, thin * 0.7, value, 0)
+        for _ in range(int(random.integers(0, 4))):
+            at = foot + (top - foot) * random.uniform(0.5, 1) + random.uniform(-2, 2) * half
+            long = size * random.uniform(0.01, 0.05)
+            self._segment(at, at + long * 1j, long * random.uniform(0.3, 0.9), self._value(), 0.3)
+
+    def _value(self) -> Float:
+        """Colour or temperature of the next machine."""
+        if self.canvas.shape[2] == 1:
+            return np.full(1, self.warmth + self.random.uniform(-3, 3), np.float32)
+        paint = _PAINTS[int(self.random.integers(len(_PAINTS)))]
+        worn = paint * self.random.uniform(0.6, 1.15) * self.random.uniform(0.93, 1.07, 3)
+        return np.asarray(np.clip(worn, 0, 250), np.float32)
+
+    def _segment(
+        self, start: complex, end: complex, radius: float, value: Float, light: float
+    ) -> None:
+        """Paint a straight round bar, lit from the side that `light` in -1..1 says."""
+        height, width = self.covered.shape
+        reach = radius + 1
+        left = int(np.clip(min(start.real, end.real) - reach, 0, width))
+        right = int(np.clip(max(start.real, end.real) + reach + 1, 0, width))
+        top = int(np.clip(min(start.imag, end.imag) - reach, 0, height))
+        bottom = int(np.clip(max(start.imag, end.imag) + reach + 1, 0, height))
+        length = abs(end - start)
+        if left >= right or top >= bottom or length == 0:
+            return
+        along = (end - start) / length
+        x = (np.arange(left, right, dtype=np.float32) - np.float32(start.real))[None, :]
+        y = (np.arange(top, bottom, dtype=np.float32) - np.float32(start.imag))[:, None]
+        forth = x * np.float32(along.real) + y * np.float32(along.imag)
+        across = (y * np.float32(along.real) - x * np.float32(along.imag)) / np.float32(radius)
+        inside = (np.abs(across) <= 1) & (forth >= 0) & (forth <= length)
+        shade = 0.45 + 0.7 * np.sqrt(np.clip(1 - (across - light) ** 2 / 3, 0, 1))
+        target = self.canvas[top:bottom, left:right]
+        target[inside] = shade[inside][:, None].astype(np.float32) * value
+        self.covered[top:bottom, left:right] |= inside
+
+    def _box(self, place: tuple[float, float, float, float], value: Float) -> None:
+        """Paint a flat rectangle (left, top, right, bottom)."""
+        left, top, right, bottom = (max(0, round(each)) for each in place)
+        self.canvas[top:bottom, left:right] = value
+        self.covered[top:bottom, left:right] = True
+
+    def _flange(
+        self, at: complex, along: complex, radius: float, value: Float, light: float
+    ) -> None:
+        half = along * max(1.0, radius * self.random.uniform(0.2, 0.4))
+        tone = value * np.float32(self.random.uniform(0.8, 1.15))
+        self._segment(at - half, at + half, radius * 1.5 + 0.5, tone, light)
+
+    def _valve(self, at: complex, along: complex, radius: float, light: float) -> None:
+        """A body, a stem across the pipe and a hand wheel."""
+        value, across = self._value(), along * 1j * (1 if self.random.random() < 0.5 else -1)
+        self._segment(
+            at - along * radius * 1.3, at + along * radius * 1.3, radius * 1.3, value, 0.2
         )
-        if random.random() < 0.5:  # a cloud or a stain has an uneven edge, a warm spot has none
-            left, top = random.uniform(0, _SIDE, 2)
-            edge = noise.window((height, width), left, top, 128 / size, layer=3)
-            spot *= np.clip(0.6 + 0.5 * edge, 0, None)
-        change = random.uniform(25, 90) * (1 if random.random() < 0.7 else -1)
-        tint = np.ones(3) if grey else random.uniform(0.8, 1.2, 3)
-        picture += (spot[..., None] * change * tint).astype(np.float32)
-    np.clip(picture, 0, 255, out=picture)
+        tip = at + across * radius * self.random.uniform(2, 3.2)
+        self._segment(at, tip, max(0.8, radius * 0.35), value, light)
+        wheel = along * radius * self.random.uniform(0.9, 1.6)
+        self._segment(tip - wheel, tip + wheel, max(0.8, radius * 0.3), self._value(), light)
+        self.outlets.append(Outlet(at + across * radius * 1.3, across))
 
-
-def paint_machines(
-    random: np.random.Generator, picture: NDArray[np.float32], *, grey: bool
-) -> tuple[NDArray[np.bool_], list[tuple[float, float]]]:
-    """Paint two to five machines.
-
-    Returns:
-        (h, w) where machines are, and the points (x, y) where gas may come out: flanges and edges.
-    """
-    covered = np.zeros(picture.shape[:2], np.bool_)
-    outlets: list[tuple[float, float]] = []
-    parts: list[Callable[..., tuple[float, float]]] = [_pipe, _pipe, _tank, _box]
-    for _ in range(int(random.integers(2, 6))):
-        part = parts[int(random.integers(len(parts)))]
-        outlets.append(part(random, picture, covered, _colour(random, 30, 225, grey=grey)))
-    np.clip(picture, 0, 255, out=picture)
-    return covered, outlets
-
-
-def _colour(
-    random: np.random.Generator, low: float, high: float, *, grey: bool
-) -> NDArray[np.float32]:
-    level = random.uniform(low, high)
-    tint = np.ones(3) if grey else random.uniform(0.75, 1.25, 3)
-    return np.clip(level * tint, 0, 255).astype(np.float32)
-
-
-def _fill(
-    picture: NDArray[np.float32],
-    covered: NDArray[np.bool_],
-    place: tuple[int, int, int, int],
-    colour: NDArray[np.float32],
-    shading: NDArray[np.float32],
-) -> None:
-    """Paint a rectangle (top, left, bottom, right); shading broadcasts over its pixels."""
-    top, left, bottom, right = place
-    rows, columns = slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
-    full = np.broadcast_to(shading, (bottom - top, right - left))
-    shade = full[max(0, -top) :, max(0, -left) :][: picture.shape[0], : picture.shape[1]]
-    target = picture[rows, columns]
-    shade = shade[: target.shape[0], : target.shape[1]]
-    target[...] = colour * shade[..., None]
-    covered[rows, columns] = True
-
-
-def _round(length: int, light: float) -> NDArray[np.float32]:
-    """Brightness across a cylinder lit from one side; `light` in -1..1 says from where."""
-    across = np.linspace(-1, 1, max(1, length))
-    return (0.45 + 0.7 * np.sqrt(np.clip(1 - (across - light) ** 2 / 3, 0, 1))).astype(np.float32)
-
-
-def _pipe(
-    random: np.random.Generator,
-    picture: NDArray[np.float32],
-    covered: NDArray[np.bool_],
-    colour: NDArray[np.float32],
-) -> tuple[float, float]:
-    """Paint a pipe with flanges, lying or standing; gas comes out at a flange."""
-    lying = bool(random.random() < 0.55)
-    if not lying:  # paint the lying pipe on the turned picture
-        picture, covered = picture.transpose(1, 0, 2), covered.T
-    height, width = covered.shape
-    thick = max(3, int(min(height, width) * random.uniform(0.025, 0.11)))
-    top = int(random.uniform(0.08, 0.9) * height)
-    left = int(random.uniform(-0.1, 0.4) * width)
-    right = int(random.uniform(0.6, 1.1) * width)
-    light = random.uniform(-0.7, 0.7)
-    _fill(picture, covered, (top, left, top + thick, right), colour, _round(thick, light)[:, None])
-    outlet = (0.0, 0.0)
-    for _ in range(int(random.integers(1, 4))):
-        rim, long = max(1, thick // 4), max(2, thick // 3)
-        at = int(random.uniform(max(0.05, left / width), min(0.95, right / width)) * width)
-        place = (top - rim, at, top + thick + rim, at + long)
-        shade = _round(thick + 2 * rim, light)[:, None] * np.float32(random.uniform(0.8, 1.15))
-        _fill(picture, covered, place, colour, shade)
-        outlet = (at + long / 2, float(top if random.random() < 0.6 else top + thick))
-    return outlet if lying else (outlet[1], outlet[0])
-
-
-def _tank(
-    random: np.random.Generator,
-    picture: NDArray[np.float32],
-    covered: NDArray[np.bool_],
-    colour: NDArray[np.float32],
-) -> tuple[float, float]:
-    """Paint a standing tank with a domed top; gas comes out at the dome."""
-    height, width = covered.shape
-    wide = max(6, int(width * random.uniform(0.1, 0.28)))
-    top = int(height * random.uniform(0.2, 0.7))
-    tall = int(height * random.uniform(0.2, 0.6))
-    left = int(random.uniform(0.02, 0.98) * (width - wide))
-    shade = _round(wide, random.uniform(-0.6, 0.6))[None, :]
-    _fill(picture, covered, (top, left, top + tall, left + wide), colour, shade)
-    dome = max(2, wide // 6)
-    for row in range(dome):
-        half = int(wide / 2 * np.sqrt(1 - ((dome - row) / dome) ** 2))
-        if half and 0 <= top - dome + row < height:
-            middle = left + wide // 2
-            place = (top - dome + row, middle - half, top - dome + row + 1, middle + half)
-            _fill(picture, covered, place, colour * 0.95, _round(2 * half, 0)[None, :])
-    for _ in range(int(random.integers(0, 3))):  # hoops
-        at = top + int(random.uniform(0.1, 0.9) * tall)
-        _fill(
-            picture, covered, (at, left, at + max(1, dome // 3), left + wide), colour, shade * 0.8
+    def _pipe(self) -> None:
+        """A pipe across part of the picture with flanges, and perhaps a valve or an elbow."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        radius = max(1.2, size * random.uniform(0.01, 0.055))
+        lying = random.random() < 0.55
+        along = 1 + 0j if lying else 1j
+        long = (width if lying else height) * random.uniform(0.3, 1.1)
+        start = complex(
+            width * random.uniform(-0.1, 0.5 if lying else 0.95),
+            height * random.uniform(0.1 if lying else -0.1, 0.95 if lying else 0.5),
         )
-    return left + wide * random.uniform(0.2, 0.8), float(max(0, top - dome // 2))
+        value, light = self._value(), random.uniform(-0.7, 0.7)
+        end = start + along * long
+        self._segment(start, end, radius, value, light)
+        if random.random() < 0.4:
+            turn = along * (1j if random.random() < 0.5 else -1j)
+            tip = end + turn * size * random.uniform(0.1, 0.6)
+            self._segment(end - turn * radius, tip, radius, value, light)
+        for _ in range(int(random.integers(1, 4))):
+            at = start + along * long * random.uniform(0.1, 0.95)
+            self._flange(at, along, radius, value, light)
+            side = along * (1j if random.random() < 0.5 else -1j)
+            self.outlets.append(Outlet(at + side * radius, side))
+        if random.random() < 0.4:
+            self._valve(start + along * long * random.uniform(0.2, 0.8), along, radius, light)
 
+    def _tank(self) -> None:
+        """A standing or lying tank with a rounded end; gas comes out at the top."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        radius, tall = size * random.uniform(0.05, 0.15), size * random.uniform(0.15, 0.5)
+        foot = complex(width * random.uniform(0.05, 0.95), height * random.uniform(0.5, 1))
+        value, light = self._value(), random.uniform(-0.6, 0.6)
+        top = foot - 1j * tall
+        self._segment(foot, top, radius, value, light)
+        for step in range(1, 6):  # the dome
+            half = radius * np.sqrt(1 - (step / 6) ** 2)
+            cap = top - 1j * radius * 0.3 * step / 6
+            self._segment(cap + radius * 0.06j, cap, half, value, light)
+        for _ in range(int(random.integers(0, 3))):
+            at = foot - 1j * tall * random.uniform(0.1, 0.9)
+            self._segment(at, at - 1j * max(1, radius * 0.08), radius * 1.03, value * 0.85, light)
+        self.outlets.append(
+            Outlet(top - 1j * radius * 0.3 + random.uniform(-0.6, 0.6) * radius, -1j)
+        )
+        self.obstacles.append(Obstacle(foot - 0.6j * tall, radius))
 
-def _box(
-    random: np.random.Generator,
-    picture: NDArray[np.float32],
-    covered: NDArray[np.bool_],
-    colour: NDArray[np.float32],
-) -> tuple[float, float]:
-    """Paint a housing with a darker side and cooling slots; gas comes out at its upper edge."""
-    height, width = covered.shape
-    wide = max(6, int(width * random.uniform(0.1, 0.3)))
-    tall = max(6, int(height * random.uniform(0.08, 0.25)))
-    left = int(random.uniform(0, 0.9) * (width - wide))
-    top = int(random.uniform(0.3, 0.92) * (height - tall))
-    one = np.ones((1, 1), np.float32)
-    _fill(picture, covered, (top, left, top + tall, left + wide), colour, one)
-    _fill(picture, covered, (top, left, top + tall, left + max(1, wide // 6)), colour, one * 0.7)
-    _fill(picture, covered, (top, left, top + max(1, tall // 8), left + wide), colour, one * 1.15)
-    for slot in range(int(random.integers(0, 5))):
-        at = top + tall * (slot + 2) // 8
-        place = (at, left + wide // 3, at + max(1, tall // 20), left + wide - wide // 8)
-        _fill(picture, covered, place, colour, one * 0.5)
-    return left + wide * random.uniform(0.1, 0.9), float(top)
+    def _housing(self) -> None:
+        """A box with a darker side and slots, on the ground."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        wide, tall = size * random.uniform(0.08, 0.3), size * random.uniform(0.08, 0.25)
+        left, top = random.uniform(-0.2, 0.9) * width, height * random.uniform(0.35, 0.95)
+        value = self._value()
+        self._box((left, top, left + wide, top + tall), value)
+        self._box((left, top, left + wide / 6, top + tall), value * np.float32(0.7))
+        self._box((left, top, left + wide, top + max(1, tall / 8)), value * np.float32(1.12))
+        for slot in range(int(random.integers(0, 5))):
+            at = top + tall * (slot + 2) / 8
+            place = (left + wide / 3, at, left + wide * 0.85, at + max(1, tall / 20))
+            self._box(place, value * np.float32(0.55))
+        self.outlets.append(Outlet(complex(left + wide * random.uniform(0.1, 0.9), top), -1j))
+
+    def _stack(self) -> None:
+        """A chimney that narrows upwards, with bands; it is open at the top."""
+        height, width = self.covered.shape
+        random, size = self.random, min(height, width)
+        radius, tall = size * random.uniform(0.012, 0.05), size * random.uniform(0.3, 0.75)
+        foot = complex(width * random.uniform(0.05, 0.95), height * random.uniform(0.6, 1.1))
+        value, light = self._value(), random.uniform(-0.6, 0.6)
+        band = self._value() if random.random() < 0.4 else value
+        for step in range(8):
+            at, narrow = foot - 1j * tall * step / 8, radius * (1 - 0.05 * step)
+            tone = band if step % 2 else value
+            self._segment(at, at - 1j * (tall / 8 + 1), narrow, tone, light)
+        self.outlets.append(Outlet(foot - 1j * tall, -1j))

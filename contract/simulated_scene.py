@@ -1,68 +1,68 @@
-"""A still scene with machines and a moving gas or smoke plume, with its true mask, from a seed.
+"""A still camera's view of a plant with a moving gas or smoke plume, with its truth, from a seed.
 
 It stands in for a camera in demonstrations and teaches a network what no public picture labels:
-machines, infrared gas, and look-alikes that must not be taken for gas. A frame depends on (kind,
-size, seed, options, index) alone, so any frame can be had without those before it.
+machines, infrared gas, and what must not be taken for gas. A frame depends on (kind, size, seed,
+options, index) alone, so any frame can be had without those before it.
 
-The plume is a sum of puffs that a gusty wind carries from a machine: each spreads with the square
-root of its age, as turbulent diffusion does, and is torn by two layers of drifting noise.
+The light follows Beer and Lambert: of what is behind, exp(-k * column density) comes through. In
+the infrared the rest is the gas's own glow, so gas is bright before what is colder than it, dark
+before what is warmer, and not to be seen before what is as warm; smoke scatters light, less on
+its far side from the sun, and the air between adds airlight (Koschmieder). A pixel is gas-smoke
+in the mask where the plume changes the picture by more than the camera's noise hides: physics
+decides what is labelled, not the density alone.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import ConfigError
 from contract.label_map import GAS_SMOKE, MACHINE
-from contract.simulated_plant import Noise, paint_background, paint_lookalikes, paint_machines
+from contract.simulated_camera import infrared_camera, palette, visible_camera
+from contract.simulated_distractors import Distractors, paint_clouds, paint_fog
+from contract.simulated_plant import Outlet, Plant
+from contract.simulated_plume import Plume, Release
+from contract.simulated_terrain import infrared_backdrop, visible_backdrop
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["KINDS", "OPACITY_THRESHOLD", "SimulatedScene"]
+__all__ = ["DAZZLING", "DENSITY_UNITS", "KINDS", "LEAST_OPACITY", "SimulatedScene"]
 
 KINDS = ("gas", "smoke")
-OPACITY_THRESHOLD = 0.12
-"""A pixel is gas-smoke in the mask where the plume hides more than this share of what is behind."""
 
-_PUFFS = 48  # alive at once
-_TABLE = 256  # random numbers repeat after so many puffs
+DENSITY_UNITS = {"gas": "ppm m", "smoke": "mg/m2"}
+"""Of a column density: methane's mixing ratio times path, and the smoke's mass a square metre."""
+
+LEAST_OPACITY = 0.03
+"""A pixel that the plume hides less than this is no gas-smoke, however great the contrast."""
+
+DAZZLING = 0.08
+"""Share of a plume's greatest contrast below which its rim is lost beside its core."""
+
+_ABSORPTION = 2e-4  # of methane per ppm m, mean over a gas camera's band near 3.3 um, thin limit
+_EXTINCTION = {
+    "soot": 8.7e-3,
+    "wood": 4.0e-3,
+}  # m2/mg; Mulholland & Croarkin 2000, Reid et al. 2005
+_COLOUR_EXTINCTION = np.array((1.25, 1.0, 0.82), np.float32)  # blue is scattered more than red
+_FULL = 60.0  # frame at which a plume's density is gauged
 
 Float = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plume:
-    """How one plume blows; lengths in pixels, times in frames."""
-
-    x: float  # where it comes out
-    y: float
-    wind_x: float
-    wind_y: float
-    radius: float  # of a fresh puff
-    growth: float  # of the radius with the square root of age
-    density: float
-    life: float
-    tearing: float  # how far noise displaces it
-    colour: Float  # (3,) BGR 0..255
-    gust: Float  # (_TABLE, 4): side, sway phase, strength, radius of each puff
-
-
 class SimulatedScene:
-    """One camera that does not move.
+    """One camera that is mounted in one place.
 
     Args:
-        kind: "gas" (thin, infrared) or "smoke" (denser).
+        kind: "gas" (seen by an infrared camera) or "smoke" (by a visible one).
         width: of a frame in pixels, 32 or more.
         height: of a frame in pixels, 32 or more.
         seed: decides everything random; equal seeds give equal frames.
-        grey: grey frames, all three channels equal; None means grey for gas only.
+        grey: grey frames, all three channels equal; None means grey for gas only. Gas in colour has
+            a thermal camera's false colours.
         plume: whether there is a plume; None leaves it to the seed (five in six have one).
         onset: frame at which the plume begins to come out; None means that it blows already.
+        distractors: whether there are clouds, fog, steam, people, vehicles, dirt, shaking or
+            flicker; None leaves it to the seed (half have some).
 
     Raises:
         ConfigError: for an unknown kind or too small a frame.
@@ -78,6 +78,7 @@ class SimulatedScene:
         *,
         plume: bool | None = None,
         onset: int | None = None,
+        distractors: bool | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ConfigError(f"simulated scene of kind {kind!r}; kinds are {' and '.join(KINDS)}")
@@ -85,131 +86,234 @@ class SimulatedScene:
             raise ConfigError(f"simulated scene of {width}x{height}; at least 32x32 is needed")
         self.kind, self.width, self.height, self.seed = kind, width, height, seed
         self.grey = kind == "gas" if grey is None else grey
+        self._infrared = kind == "gas"
         self._onset = -np.inf if onset is None else float(onset)
         random = np.random.default_rng([seed, KINDS.index(kind), 7])
-        self._noise = Noise(random)
-        still = paint_background(random, self._noise, width, height, grey=self.grey)
-        paint_lookalikes(random, self._noise, still, grey=self.grey)
-        self._machines, outlets = paint_machines(random, still, grey=self.grey)
-        has_plume = bool(random.random() < 5 / 6)
-        self._plume = self._make_plume(random, still, outlets)
+        has_plume, has_distractors = bool(random.random() < 5 / 6), bool(random.random() < 0.5)
         self.has_plume = has_plume if plume is None else plume
-        self._still = still
-        self._sensor_noise = float(random.uniform(0.8, 3.5 if self.grey else 2.5))
-        fixed = random.standard_normal((1, width, 1)).astype(np.float32)
-        self._pattern = fixed * float(random.uniform(0, 1.2)) if self.grey else fixed * 0
+        self.has_distractors = has_distractors if distractors is None else distractors
+        make = infrared_backdrop if self._infrared else visible_backdrop
+        self._backdrop = make(random, width, height)
+        self._still = self._backdrop.canvas
+        plant = self._plant(random)
+        self._machines = plant.covered
+        self._layer = int(random.integers(1, self._backdrop.layers + 1))
+        source = self._source(random, plant)
+        self._weather(np.random.default_rng(random.integers(1 << 62)))
+        others = [each.place for each in plant.outlets if each.place != source.place]
+        self._distractors = Distractors(random, self._still, others, active=self.has_distractors)
+        self._hidden = (self._backdrop.depth > self._layer) | (
+            self._machines if self._backdrop.is_open else False
+        )
+        self._plume = Plume(self._release(random, source, plant), random, width, height)
+        self._light(random)
 
     def frame(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Give frame `index` (0 or more): picture (h, w, 3) BGR and class indices (h, w)."""
-        random = np.random.default_rng([self.seed, index, 11])
-        channels = 1 if self.grey else 3
-        picture = self._still[..., :channels] + self._pattern
-        mask = np.where(self._machines, np.uint8(MACHINE), np.uint8(0))
+        time, fixed = float(index), self._distractors
+        clear, machines = self._still, self._machines
+        if fixed.walkers:
+            clear, machines = clear.copy(), machines.copy()
+            for walker in fixed.walkers:
+                walker.paint(clear, machines, time)
+        if fixed.steam is not None:
+            opacity = fixed.steam.opacity(time)[..., None]
+            clear = clear + opacity * (np.float32(246) - clear)
+        mask = np.where(machines, np.uint8(MACHINE), np.uint8(0))
+        seen = clear
         if self.has_plume and index >= self._onset:
-            opacity, shade = self._opacity(float(index))
-            colour = self._plume.colour[:channels] * shade[..., None]
-            picture += opacity[..., None] * (colour - picture)
-            mask[opacity > OPACITY_THRESHOLD] = GAS_SMOKE
-        shape = (self.height, self.width, channels)
-        picture += random.standard_normal(shape, np.float32) * np.float32(self._sensor_noise)
-        pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        return np.repeat(pixels, 3, axis=2) if self.grey else pixels, mask
+            seen, gas = self._through_plume(clear, time)
+            mask[gas] = GAS_SMOKE
+        return self._taken(seen, mask, index)
 
-    def _make_plume(
-        self, random: np.random.Generator, still: Float, outlets: Sequence[tuple[float, float]]
-    ) -> _Plume:
-        size = float(min(self.width, self.height))
-        x, y = outlets[int(random.integers(len(outlets)))]
-        speed = size * random.uniform(0.006, 0.02)
-        angle = random.uniform(0, 2 * np.pi)
-        rise = 0.25 if self.kind == "gas" else 0.8  # gas may sink, hot smoke rises
-        thick = random.uniform(0.5, 1.6) if self.kind == "gas" else random.uniform(0.8, 4.0)
-        return _Plume(
-            x=x,
-            y=y,
-            wind_x=float(speed * np.cos(angle)),
-            wind_y=float(speed * (0.6 * np.sin(angle) - rise)),
-            radius=float(size * random.uniform(0.008, 0.025)),
-            growth=float(size * random.uniform(0.006, 0.016)),
-            density=float(thick),
-            life=float(random.uniform(40, 110)),
-            tearing=float(size * random.uniform(0.008, 0.05)),
-            colour=self._plume_colour(random, still, x, y),
-            gust=random.random((_TABLE, 4)).astype(np.float32),
+    def density(self, index: int) -> Float:
+        """Column density (h, w) of what the camera can see of the plume at frame `index`.
+
+        In `DENSITY_UNITS`; 0 where something stands before the plume.
+        """
+        if not self.has_plume or index < self._onset:
+            return np.zeros((self.height, self.width), np.float32)
+        return self._shaken(self._column(float(index)), index)
+
+    def _column(self, time: float) -> Float:
+        density: Float = self._plume.density(time, self._onset) * np.float32(self._per_filament)
+        density[self._hidden] = 0
+        return density
+
+    def _through_plume(self, clear: Float, time: float) -> tuple[Float, NDArray[np.bool_]]:
+        """What is seen through the plume, and (h, w) where the plume is to be seen."""
+        thickness = self._column(time) * np.float32(self._coefficient)
+        if self._infrared:
+            through = np.exp(-thickness)[..., None]
+            seen = clear * through + (1 - through) * np.float32(self._gas_kelvin)
+        else:
+            through = np.exp(-thickness[..., None] * _COLOUR_EXTINCTION)
+            seen = clear * through + (1 - through) * self._smoke_light(thickness)
+        change = (seen - clear).mean(2) if self._infrared else np.abs(seen - clear).mean(2)
+        contrast = self._camera.contrast(change)
+        least = max(self._camera.least_contrast, DAZZLING * float(contrast.max()))
+        gas = contrast >= least
+        return seen, gas & (1 - np.exp(-thickness) >= LEAST_OPACITY)
+
+    def _smoke_light(self, thickness: Float) -> Float:
+        """Light (h, w, 3) that comes from within the smoke: less where smoke shades smoke."""
+        away_x, away_y = self._sunward
+        rows = np.clip(np.arange(self.height) + away_y, 0, self.height - 1)
+        columns = np.clip(np.arange(self.width) + away_x, 0, self.width - 1)
+        above = thickness.take(rows, 0).take(columns, 1)
+        lit = np.exp(np.float32(-self._self_shading) * above)
+        return np.asarray(lit[..., None] * self._sunlit + self._shadowed, np.float32)
+
+    def _taken(
+        self, seen: Float, mask: NDArray[np.uint8], index: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Let the camera take what is seen; it may shake, flicker and be dirty."""
+        fixed = self._distractors
+        random = np.random.default_rng([self.seed, index, 11])
+        seen, mask = self._shaken(seen, index), self._shaken(mask, index)
+        picture = self._camera.picture(seen, index, random)
+        factor = fixed.brightness(float(index))
+        if fixed.dirt is not None or factor != 1:
+            dirt = 0 if fixed.dirt is None else fixed.dirt[..., None]
+            changed = picture * np.asarray((1 + dirt) * factor, np.float32)
+            picture = np.clip(changed, 0, 255).astype(np.uint8)
+        if self._infrared and not self.grey:
+            return palette(picture), mask
+        if picture.shape[2] == 3 and self.grey:
+            weights = np.array((29, 150, 77), np.uint16)  # of 256, as in BT.601
+            picture = ((picture * weights).sum(2, keepdims=True) >> 8).astype(np.uint8)
+        return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture, mask
+
+    def _shaken(self, plane: NDArray, index: int) -> NDArray:  # type: ignore[type-arg]
+        across, down = self._distractors.shift(float(index))
+        if not across and not down:
+            return plane
+        rows = np.clip(np.arange(self.height) + down, 0, self.height - 1)
+        columns = np.clip(np.arange(self.width) + across, 0, self.width - 1)
+        return plane.take(rows, 0).take(columns, 1)
+
+    def _plant(self, random: np.random.Generator) -> Plant:
+        """Paint the machines; land seen from afar may have a mast or none."""
+        warmth = 0.0
+        if self._infrared:
+            sign = 1 if random.random() < 0.75 else -1
+            warmth = float(self._still.mean()) + sign * random.uniform(3, 14)
+        plant = Plant(random, self._still, warmth)
+        if self._backdrop.is_open:
+            for _ in range(int(random.choice(3, p=[0.45, 0.4, 0.15]))):
+                plant.paint_mast()
+        elif random.random() < (0.45 if self._infrared else 0.15):
+            plant.paint_lone_pipe()
+        else:
+            plant.paint_machines(int(random.integers(2, 6)))
+        return plant
+
+    def _source(self, random: np.random.Generator, plant: Plant) -> Outlet:
+        """A machine's outlet in the picture, or a place on the land."""
+        width, height = self.width, self.height
+        near = [
+            each
+            for each in plant.outlets
+            if 0.03 * width < each.place.real < 0.97 * width
+            and 0.08 * height < each.place.imag < 0.97 * height
+        ]
+        pick, x = float(random.random()), float(random.uniform(0.05, 0.95)) * width
+        deep = float(random.uniform(0, 0.08)) * height
+        if near:
+            return near[int(pick * len(near))]
+        line = self._backdrop.edges[self._layer - 1][int(x)]
+        if not self._backdrop.is_open:
+            line = height * 0.5
+        return Outlet(complex(x, float(np.clip(line + deep, 0.05 * height, 0.97 * height))), -1j)
+
+    def _weather(self, random: np.random.Generator) -> None:
+        sky = self._backdrop.depth == 0
+        clouds, fog = random.random() < 0.6, random.random() < 0.3
+        if not self.has_distractors:
+            return
+        if clouds and sky.mean() > 0.1:
+            paint_clouds(random, self._still, sky)
+        if fog and not self._infrared:
+            line = float(random.uniform(0.2, 0.9)) * self.height
+            paint_fog(random, self._still, self._backdrop.airlight, line)
+
+    def _release(self, random: np.random.Generator, source: Outlet, plant: Plant) -> Release:
+        size = min(self.width, self.height)
+        far = self._backdrop.is_open
+        least, most = (0.07, 1.3) if far else (0.2, 1.2)
+        reach = size * float(np.exp(random.uniform(np.log(least), np.log(most))))
+        life = random.uniform(45, 120)
+        speed = reach / life
+        buoyant = random.uniform(0.2, 1.0) if not self._infrared else random.uniform(-0.5, 0.6)
+        side = random.choice([-1, 1])
+        narrow = (0.01, 0.04) if self._infrared else (0.02, 0.1 if far else 0.06)
+        return Release(
+            source=source.place,
+            wind=complex(speed * random.uniform(0.1, 1) * side, speed * random.uniform(-0.15, 0.1)),
+            gusts=random.uniform(0, 0.8),
+            turbulence=speed * random.uniform(0.25, 0.9),
+            eddy_size=reach * random.uniform(0.15, 0.5),
+            nozzle=max(0.5, reach * random.uniform(*narrow)),
+            growth=np.sqrt(speed * reach) * random.uniform(0.01, 0.05),
+            life=life,
+            jet=source.outward * reach * random.uniform(0, 0.3),
+            rise=-1j * reach * buoyant,
+            pulsing=random.uniform(0, 0.8),
+            obstacles=tuple(
+                each for each in plant.obstacles if abs(each.centre - source.place) > each.radius
+            )[:2],
+            ground=self.height * random.uniform(0.9, 1.1) if not far else np.inf,
         )
 
-    def _plume_colour(self, random: np.random.Generator, still: Float, x: float, y: float) -> Float:
-        around = self.height // 6
-        row, column = int(y), int(x)
-        near = still[
-            max(0, row - 2 * around) : row + around + 1,
-            max(0, column - around) : column + around + 1,
-        ]
-        level = float(near.mean())
-        if self.grey:
-            # absorbing or emitting, whichever the temperatures make it; always a real difference
-            contrast = random.uniform(55, 130)
-            darker = (level > 128) if random.random() < 0.6 else (level > 60 and level - 55 > 0)
-            return np.full(3, np.clip(level + (-contrast if darker else contrast), 0, 255), "f4")
-        if self.kind == "gas":
-            tint = level + (-60.0 if level > 128 else 60.0)
-            return np.clip(tint + random.uniform(-12, 12, 3), 0, 255).astype(np.float32)
-        bright = random.uniform(170, 245) if random.random() < 0.7 else random.uniform(25, 80)
-        if abs(bright - level) < 40:
-            bright = level - 80 if level > 128 else level + 80
-        return np.clip(bright + random.uniform(-10, 10, 3), 0, 255).astype(np.float32)
+    def _light(self, random: np.random.Generator) -> None:
+        """Set the camera and how thick, warm or bright the plume is."""
+        gauge = self._plume.density(_FULL)
+        gauge[self._hidden] = 0
+        filled = gauge[gauge > gauge.max() * 0.03]
+        dense = float(np.quantile(filled, 0.9)) if filled.size else 1.0
+        behind = float(np.median(self._still[gauge >= dense])) if filled.size else 0.0
+        if self._infrared:
+            thick = float(np.exp(random.uniform(np.log(0.25), np.log(4))))
+            self._coefficient = _ABSORPTION
+            low, high = (float(each) for each in np.quantile(self._still, (0.01, 0.99)))
+            span = max(high - low, 2.0)
+            share = float(np.exp(random.uniform(np.log(0.12), np.log(1.1)))) / (1 - np.exp(-thick))
+            sign = 1 if random.random() < 0.65 else -1
+            self._gas_kelvin = behind + sign * span * min(share, 1.5)
+            bounds = min(low, self._gas_kelvin), max(high, self._gas_kelvin)
+            if random.random() < 0.15:  # the gain was set without the gas: it saturates
+                bounds = low, high
+            self._camera = infrared_camera(random, *bounds, self.width, self.height)
+        else:
+            thick = float(np.exp(random.uniform(np.log(0.25), np.log(5))))
+            self._smoke(random)
+            self._camera = visible_camera(
+                random, self.width, self.height, lookout=self._backdrop.is_open
+            )
+        self._per_filament = thick / (dense * self._coefficient)
 
-    def _opacity(self, time: float) -> tuple[Float, Float]:
-        """Share of the background that the plume hides, and its shading, (h, w) each."""
-        plume = self._plume
-        step = plume.life / _PUFFS
-        last = int(np.floor(time / step))
-        numbers = np.arange(last - _PUFFS + 1, last + 1)
-        age = time - numbers * step
-        alive = (age >= 0) & (age < plume.life) & (numbers * step >= self._onset)
-        numbers, age = numbers[alive], age[alive].astype(np.float32)
-        side, sway, strength, radius = plume.gust[numbers % _TABLE].T
-        root = np.sqrt(age)
-        spread = plume.growth * root * (0.7 + 0.6 * radius)
-        sigma = plume.radius * (0.7 + 0.6 * radius) + spread
-        # a slow gust sways all puffs of a time together, each goes its own way beside that
-        gust = np.sin(numbers * (step * 0.07)) + 0.6 * np.sin(numbers * (step * 0.19) + 2)
-        away = plume.growth * root * (side - 0.5) * 2.5 + gust * age * plume.radius * 0.02
-        length = np.hypot(plume.wind_x, plume.wind_y) + 1e-6
-        centre_x = plume.x + plume.wind_x * age - away * plume.wind_y / length
-        centre_y = plume.y + plume.wind_y * age + away * plume.wind_x / length
-        fade = np.minimum(1, (plume.life - age) / (0.4 * plume.life))
-        thinning = (plume.radius / sigma) ** 1.1
-        weight = plume.density * fade * thinning * (0.5 + strength) * (1 + 0.4 * np.sin(6 * sway))
-        density = self._density(centre_x, centre_y, sigma, weight)
-        return self._torn(density, time)
-
-    def _density(self, x: Float, y: Float, sigma: Float, weight: Float) -> Float:
-        """Sum the puffs; a round Gaussian is a product of a row and a column."""
-        columns = np.arange(self.width, dtype=np.float32)
-        rows = np.arange(self.height, dtype=np.float32)
-        x, y, sigma, weight = (v.astype(np.float32)[:, None] for v in (x, y, sigma, weight))
-        across = weight * np.exp(-0.5 * ((columns - x) / sigma) ** 2)
-        down = np.exp(-0.5 * ((rows - y) / sigma) ** 2)
-        # einsum and not a matrix product: BLAS libraries differ in their last digits
-        summed: Float = np.einsum("kr,kc->rc", down, across, optimize=False)
-        return summed
-
-    def _torn(self, density: Float, time: float) -> tuple[Float, Float]:
-        """Displace and thin the density by noise that drifts with the wind."""
-        plume, noise = self._plume, self._noise
-        drift_x, drift_y = plume.wind_x * time, plume.wind_y * time
-        scale = 128 / min(self.width, self.height)
-        window = (self.height, self.width)
-        push_x = noise.window(window, drift_x, drift_y, scale, layer=0)
-        push_y = noise.window(window, drift_x * 0.8 + 31, drift_y * 0.8, scale, layer=1)
-        rows = np.arange(self.height)[:, None] + (push_y * plume.tearing).astype(np.int32)
-        columns = np.arange(self.width) + (push_x * plume.tearing).astype(np.int32)
-        np.clip(rows, 0, self.height - 1, out=rows)
-        np.clip(columns, 0, self.width - 1, out=columns)
-        fine = noise.window(window, drift_x * 1.1, drift_y * 1.1 + 17, scale * 2, layer=2)
-        torn = density[rows, columns] * np.clip(0.75 + 0.65 * fine, 0, None)
-        opacity: Float = 1 - np.exp(-torn)
-        most = 0.75 if self.kind == "gas" else 0.95
-        shade: Float = 1 + 0.08 * push_x + 0.05 * fine
-        return (opacity * np.float32(most)).astype(np.float32), shade.astype(np.float32)
+    def _smoke(self, random: np.random.Generator) -> None:
+        """Set the smoke's colour under the sun, dimmed and whitened by the air before it."""
+        size = min(self.width, self.height)
+        kind = random.random()
+        albedo, low, high = (
+            ((1.0, 1.0, 1.0), 170, 252)
+            if kind < 0.5
+            else ((1.0, 1.0, 1.0), 100, 180)
+            if kind < 0.72
+            else ((0.68, 0.86, 1.0), 110, 200)
+            if kind < 0.86
+            else ((1.0, 1.0, 1.0), 18, 60)
+        )
+        self._coefficient = _EXTINCTION["soot" if kind >= 0.86 else "wood"]
+        colour = np.array(albedo, np.float32) * np.float32(random.uniform(low, high))
+        colour *= random.uniform(0.96, 1.04, 3).astype(np.float32)
+        ambient = np.float32(random.uniform(0.35, 0.85))
+        clear = np.float32(self._backdrop.clearness[self._layer - 1])
+        air = self._backdrop.airlight
+        self._sunlit = colour * (1 - ambient) * clear
+        self._shadowed = colour * ambient * clear + air * (1 - clear)
+        self._self_shading = float(random.uniform(0.1, 0.9))
+        angle = random.uniform(-np.pi * 0.9, -np.pi * 0.1)
+        away = size * random.uniform(0.01, 0.05)
+        self._sunward = round(np.cos(angle) * away), round(np.sin(angle) * away)
