@@ -165,10 +165,14 @@ class DataFolder:
             Stem -> group; each stem its own group where there is no index.
 
         Raises:
-            ConfigError: when the named index or column is not there.
+            ConfigError: when the named index or column is not there, or there is no index for it.
             InputError: when the index leaves a stem out.
         """
         found = [index] if index else [name for name in _INDEXES if (self.path / name).is_file()]
+        if not found and column:
+            raise ConfigError(
+                f"{self.path}: has no {' or '.join(_INDEXES)} with a column {column} for groups"
+            )
         if not found:
             return {name: name for name in self.names}
         file = self.path / found[0]

@@ -136,8 +136,7 @@ def _class_table(scores: Scores) -> str:
     return table(["class", "IoU", "F1", "precision", "recall", "pixels"], rows)
 
 
-def _interval_line(key: str, found: Interval | None) -> str:
-    name = key.replace("_", " ")
+def _interval_line(name: str, found: Interval | None) -> str:
     if found is None:
         return paragraph(f"{name}: no interval; at least two groups with gas are needed.")
     return paragraph(

@@ -31,8 +31,7 @@ def data_lines(
         )
     rows.append(f"{'mean':12} {_number(scores.mean_iou):>7} {_number(scores.mean_f1):>7}")
     rows.append(f"mean IoU averaged over images: {_number(scores.image_mean_iou)}")
-    for key, found in intervals.items():
-        name = key.replace("_", " ")
+    for name, found in intervals.items():
         rows.append(
             f"{name}: {found.value:.4f}, 95 % interval {found.low:.4f} to {found.high:.4f} "
             f"({found.n_groups} groups)"

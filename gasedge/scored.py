@@ -43,19 +43,19 @@ def scored_on_data(
     # read before the work: a wrong column must not be found after minutes
     groups = folder.groups(column=group) if group else None
     result = evaluate(segmenter, folder, groups=groups)
+    numbers = result.scores.model_dump() | {"labelled": list(result.labelled)}
+    numbers |= result.plant.model_dump()
     intervals: dict[str, Interval | None] = {}
     if groups:
         sums = sums_by_group(result.images, groups)
-        intervals = {
-            "gas_smoke_iou": grouped_interval(sums, gas_iou_of),
-            "mean_iou": grouped_interval(sums, mean_iou_of),
-        }
-    numbers = result.scores.model_dump() | {"labelled": list(result.labelled)}
-    numbers |= result.plant.model_dump()
-    if groups:
+        gas, mean = (grouped_interval(sums, each) for each in (gas_iou_of, mean_iou_of))
+        intervals = {"gas-smoke IoU": gas, "mean IoU": mean}
         numbers["intervals"] = {
-            name: each and each.model_dump() for name, each in intervals.items()
-        } | {"group": group, "resamples": RESAMPLES}
+            "group": group,
+            "resamples": RESAMPLES,
+            "gas_smoke_iou": gas and gas.model_dump(),
+            "mean_iou": mean and mean.model_dump(),
+        }
     return Scored(
         f"{result.scores.n_images} images",
         numbers,
