@@ -35,6 +35,7 @@ class Sample:
     picture: Path | NDArray[np.uint8]  # a file, copied as it is, or (h, w, 3) BGR
     mask: NDArray[np.uint8] | None  # (h, w) class indices; None where the folder has no masks
     details: Mapping[str, str] = field(default_factory=dict)  # more columns of index.csv
+    weights: NDArray[np.uint8] | None = None  # (h, w), 255 is full; None trusts the whole mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ def write_folder(
             if sample.mask is not None:
                 _write_png(partial / "masks" / f"{sample.stem}.png", sample.mask)
                 pixels += np.bincount(sample.mask.ravel(), minlength=256)
+            if sample.weights is not None:
+                (partial / "weights").mkdir(exist_ok=True)
+                _write_png(partial / "weights" / f"{sample.stem}.png", sample.weights)
             rows.append({"image": file, "group": sample.group, **sample.details})
         if not rows:
             raise InputError(f"{out}: nothing to write: no picture was found; nothing was kept")
