@@ -19,17 +19,21 @@ from tqdm import tqdm
 
 from contract.atomic import sha256_of_bytes, sha256_of_file
 from contract.data_folder import DataFolder
+from contract.errors import ConfigError
 from contract.label_map import CLASSES, MACHINE
-from contract.pictures import fit_mask, fit_picture
+from contract.pictures import fit_mask, fit_picture, read_picture
+from train.duplicates import look_of, same_view
+from train.processes import ALONE
 from train.simulate import Simulation
 from train.splits import SPLITS, Picture, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from contract.geometry import InputGeometry
     from train.augment import Augmentation
-    from train.config import DataConfig, SimulatedConfig, TrainConfig
+    from train.config import DataConfig, SimulatedConfig, SplitConfig, TrainConfig
+    from train.processes import Processes
 
 __all__ = ["DataSet", "ShuffledKeys", "TrainingFrames", "ValidationFrames", "gather"]
 
@@ -58,9 +62,10 @@ def gather(config: TrainConfig) -> list[DataSet]:
     Raises:
         GasedgeError: when a folder cannot be used.
     """
-    opened = [_folder(each) for each in config.data]
+    opened = [_folder(each, config.split) for each in config.data]
     opened += [_simulated(each, config.input) for each in config.simulated]
-    shares = split([p for _, pictures in opened for p in pictures], config.split)
+    pictures = [picture for _, of_one in opened for picture in of_one]
+    shares = split(pictures, config.split, _same_views(pictures))
     return [
         DataSet(
             name=each.name,
@@ -75,17 +80,19 @@ def gather(config: TrainConfig) -> list[DataSet]:
     ]
 
 
-def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
+def _folder(config: DataConfig, shares: SplitConfig) -> tuple[DataSet, list[Picture]]:
     name = config.name or Path(config.path).name
     folder = DataFolder.open(Path(config.path), empty=config.empty)
-    groups = folder.groups(config.index, config.group)
+    groups = _groups(folder, config, shares)
     stems = list(folder.names)
     if config.limit and config.limit < len(stems):
         spread = np.linspace(0, len(stems) - 1, config.limit).round().astype(int)
         stems = [stems[at] for at in spread]
-    pictures = [
-        Picture(name, stem, groups[stem], sha256_of_file(folder.images[stem])) for stem in stems
-    ]
+    pictures = []
+    for stem in tqdm(stems, f"compare pictures of {name}", delay=2, leave=False):
+        file = folder.images[stem]
+        look = look_of(read_picture(file)) if shares.near_duplicates else None
+        pictures.append(Picture(name, stem, groups[stem], sha256_of_file(file), config.side, look))
     known = MACHINE in folder.labelled or config.no_machines
 
     def read(stem: str) -> Sample:
@@ -96,9 +103,40 @@ def _folder(config: DataConfig) -> tuple[DataSet, list[Picture]]:
     return data, pictures
 
 
+def _groups(folder: DataFolder, config: DataConfig, shares: SplitConfig) -> dict[str, str]:
+    """What stays on one side; never each picture by itself unless that was asked for."""
+    if (config.by or shares.by) == "image":
+        return {stem: stem for stem in folder.names}
+    if not (config.index or config.side or folder.has_index):
+        raise ConfigError(
+            f"{folder.path}: has no index.csv that says which pictures are of one scene, clip or "
+            'camera; add one (columns image and group), or ask for [[data]] by = "image" if every '
+            "picture shows a scene of its own"
+        )
+    return folder.groups(config.index, config.group)
+
+
+def _same_views(pictures: list[Picture]) -> Iterable[tuple[int, int]]:
+    """Pairs of positions that show the same view; simulated scenes differ by their making."""
+    looks = {at: each.look for at, each in enumerate(pictures) if each.look is not None}
+    if not looks:
+        return ()
+    places = np.array(list(looks))
+    first, second = same_view(np.stack(list(looks.values())))
+    return zip(places[first].tolist(), places[second].tolist(), strict=True)
+
+
 def _simulated(config: SimulatedConfig, geometry: InputGeometry) -> tuple[DataSet, list[Picture]]:
     name = config.name or f"simulated-{config.kind}"
-    made = Simulation(config.kind, geometry.width, geometry.height, config.seed, config.grey)
+    made = Simulation(
+        config.kind,
+        geometry.width,
+        geometry.height,
+        config.seed,
+        config.grey,
+        config.plumes,
+        config.distractors,
+    )
     samples: dict[str, Sample] = {}
     pictures: list[Picture] = []
     frames = made.pictures(config.scenes, config.frames)
@@ -127,6 +165,7 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, boo
         geometry: of the frames.
         augmentation: makes them.
         seed: of the augmentation.
+        sharers: processes of this machine that share the memory for pictures kept.
     """
 
     def __init__(
@@ -135,11 +174,12 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, boo
         geometry: InputGeometry,
         augmentation: Augmentation,
         seed: int,
+        sharers: int = 1,
     ) -> None:
         self._augmentation, self._geometry, self._seed = augmentation, geometry, seed
         self._entries: list[tuple[DataSet, str]] = []
         self._kept: dict[tuple[str, str], Sample] = {}
-        allowed = _MEMORY_BYTES
+        allowed = _MEMORY_BYTES // sharers
         stems = [(data, stem) for data in data_sets for stem in data.stems["train"]]
         for data, stem in tqdm(stems, "read pictures", delay=1, leave=False):
             self._entries += [(data, stem)] * data.repeat
@@ -191,21 +231,34 @@ class TrainingFrames(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor, boo
 
 
 class ShuffledKeys(Sampler[tuple[int, int]]):
-    """Keys (epoch, position) of every entry in an order that follows from (seed, epoch)."""
+    """Keys (epoch, position) of the entries in an order that follows from (seed, epoch).
 
-    def __init__(self, length: int, seed: int) -> None:
-        self._length, self._seed, self._epoch = length, seed, 0
+    Batches are cut from that order, and each process takes its share of each batch: an epoch shows
+    every entry once over all processes, but those that do not fill a last batch.
+
+    Args:
+        length: number of entries.
+        batch: of all processes together; their number divides it.
+        seed: of the order.
+        processes: this one's share is taken.
+    """
+
+    def __init__(self, length: int, batch: int, seed: int, processes: Processes = ALONE) -> None:
+        self._length, self._batch, self._seed, self._epoch = length, batch, seed, 0
+        self._processes = processes
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, after a resume too."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return self._length // self._batch * self._batch // self._processes.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self._seed, self._epoch, 3]).permutation(self._length)
-        return ((self._epoch, int(position)) for position in order)
+        batches = order[: self._length // self._batch * self._batch].reshape(-1, self._batch)
+        share = np.split(batches, self._processes.size, axis=1)[self._processes.rank]
+        return ((self._epoch, int(position)) for position in share.ravel())
 
 
 class ValidationFrames(Dataset[tuple[torch.Tensor, torch.Tensor, int, str]]):

@@ -1,11 +1,17 @@
-"""What is fitted into Lightning's trainer: whole checkpoint files, a progress bar, a precision."""
+"""What is fitted into Lightning's trainer: whole files, a progress bar, what suits the machine."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import os
+import shutil
+import signal
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import CheckpointIO
@@ -14,7 +20,21 @@ from tqdm import tqdm
 from contract.atomic import write_bytes
 from contract.errors import InputError
 
-__all__ = ["EpochBar", "WholeFiles", "precision_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "AfterEpoch",
+    "EndsWithTheOthers",
+    "EpochBar",
+    "WholeFiles",
+    "compiles",
+    "loading",
+    "precision_of",
+]
+
+_SHOW_EVERY_S = 0.3  # the loss: reading it makes a GPU wait for its step
+_MOST_WORKERS = 8  # processes that load pictures for one GPU
 
 
 class WholeFiles(CheckpointIO):  # type: ignore[misc]
@@ -55,6 +75,7 @@ class EpochBar(pl.Callback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
+        self._shown_at = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin where a resumed run goes on."""
@@ -72,14 +93,17 @@ class EpochBar(pl.Callback):  # type: ignore[misc]
     ) -> None:
         """Move on by a step."""
         del pl_module, batch, batch_idx
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        if (now := time.monotonic()) - self._shown_at > _SHOW_EVERY_S:
+            self._shown_at = now
             loss = float(outputs["loss"])
             score = trainer.callback_metrics.get("val/mean_iou")
             seen = "" if score is None else f" val IoU {float(score):.3f}"
             self._bar.set_postfix_str(
                 f"epoch {trainer.current_epoch + 1} loss {loss:.3f}{seen}", refresh=False
             )
-            self._bar.update()
+        self._bar.update()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the bar's last line."""
@@ -99,15 +123,89 @@ class EpochBar(pl.Callback):  # type: ignore[misc]
             self._bar = None
 
 
+class AfterEpoch(pl.Callback):  # type: ignore[misc]
+    """Tells each finished epoch's number, from 1, and its validation score."""
+
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        self._tell = tell
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell, after the epoch's state was written."""
+        del pl_module
+        self._tell(trainer.current_epoch + 1, float(trainer.callback_metrics["val/mean_iou"]))
+
+
+class EndsWithTheOthers(pl.Callback):  # type: ignore[misc]
+    """Lets signals end a process that waits for others which are ending too.
+
+    Lightning answers SIGTERM by asking all processes to stop together, which the one that has
+    ended already never hears. What is written is whole at any time, so none need be asked.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Undo Lightning's handlers; the first process alone says that it was interrupted."""
+        del pl_module
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if not trainer.is_global_zero:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def compiles(wanted: Literal["auto"] | bool, processes: int) -> bool:  # noqa: FBT001 - a setting
+    """Whether to compile the network.
+
+    Args:
+        wanted: "auto" compiles on a GPU that Triton serves, where there is a C compiler, in a
+            training of one process. A CPU is slower with it.
+        processes: that train together.
+    """
+    if wanted != "auto":
+        return wanted
+    return (
+        processes == 1
+        and torch.cuda.is_available()
+        and torch.cuda.get_device_capability() >= (7, 0)
+        and importlib.util.find_spec("triton") is not None
+        and any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang"))
+    )
+
+
+def loading(processes_here: int) -> dict[str, Any]:
+    """What a `DataLoader` of training pictures needs: helpers for a GPU, none for a CPU.
+
+    A step on a CPU takes longer than its pictures by so much that processes of their own would
+    only take cores from it.
+
+    Args:
+        processes_here: that train on this machine.
+    """
+    if not torch.cuda.is_available():
+        return {}
+    cores = len(os.sched_getaffinity(0)) // processes_here
+    return {
+        "num_workers": max(1, min(_MOST_WORKERS, cores - 1)),
+        "pin_memory": True,
+        "persistent_workers": True,
+        "worker_init_fn": _one_thread,
+    }
+
+
+def _one_thread(worker: int) -> None:
+    del worker
+    cv2.setNumThreads(1)
+
+
 def precision_of(wanted: str) -> str:
     """Lightning's name of the precision to train in.
 
     Args:
-        wanted: "auto" (bf16 where the processor multiplies bf16, else fp32), "fp32" or "bf16".
+        wanted: "auto" (bf16 where the processor multiplies bf16, fp16 on a GPU with tensor cores
+            for that alone, else fp32), "fp32" or "bf16".
     """
     if wanted == "auto":
         if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+            if not fast and torch.cuda.get_device_capability() >= (7, 0):
+                return "16-mixed"
         else:
             # every AVX-512 CPU emulates bf16; only this one gains from it
             fast = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 
 from contract.atomic import write_text
@@ -15,6 +16,7 @@ from contract.errors import GasedgeError
 from contract.label_map import CLASSES, GAS_SMOKE
 from contract.scores import ScoreBoard
 from train.losses import segmentation_loss
+from train.processes import ALONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from train.config import LearningConfig
     from train.datasets import DataSet
     from train.networks.frame_network import FrameNetwork
+    from train.processes import Processes
 
 __all__ = ["SegmentationModule"]
 
@@ -38,6 +41,7 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         steps: of the whole training.
         data_sets: whose validation pictures are scored, each on its own board.
         metrics: CSV file, rewritten whole after each epoch.
+        processes: that share each batch and the validation pictures.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         steps: int,
         data_sets: list[DataSet],
         metrics: Path,
+        processes: Processes = ALONE,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.history: list[dict[str, float]] = []
         self._learning, self._steps = learning, steps
         self._data_sets, self._metrics = data_sets, metrics
+        self._processes = processes
         self._boards: list[ScoreBoard] = []
         self._losses: list[torch.Tensor] = []
 
@@ -70,10 +76,17 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
             dice_weight=self._learning.dice_weight,
             gas_weight=self._learning.gas_weight,
             weights=weights,
+            activation=self._learning.activation,
+            shared=self._processes.mean if self._processes.size > 1 else None,
         )
         self._losses.append(loss.detach())
         self.log("train/loss", loss)
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Let dropout follow from (seed, epoch, process), so that a resumed run repeats it."""
+        chance = [self._learning.seed % 2**32, self.current_epoch, self._processes.rank]
+        torch.manual_seed(int(np.random.SeedSequence(chance).generate_state(1)[0]))
 
     def on_validation_epoch_start(self) -> None:
         """Begin a board for each data set."""
@@ -93,15 +106,20 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         """Log each data set's scores; their mean chooses the best epoch."""
         row: dict[str, float] = {"epoch": float(self.current_epoch)}
         if self._losses:
-            loss = row["train/loss"] = float(torch.stack(self._losses).mean())
+            mean = self._processes.mean(torch.stack(self._losses).mean())
+            loss = row["train/loss"] = float(mean)
             self._losses.clear()
             if not math.isfinite(loss):
                 raise GasedgeError(
                     f"the loss of epoch {self.current_epoch + 1} is {loss}; begin a new run with "
                     "a lower learning.rate or with learning.precision fp32"
                 )
+        boards = [ScoreBoard(data.labelled) for data in self._data_sets]
+        for of_process in self._processes.gathered([board.images for board in self._boards]):
+            for board, images in zip(boards, of_process, strict=True):
+                board.take_over(images)
         means: list[float] = []
-        for data, board in zip(self._data_sets, self._boards, strict=True):
+        for data, board in zip(self._data_sets, boards, strict=True):
             if not board.images:
                 continue
             scores = board.scores()
@@ -114,7 +132,8 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         row["rate"] = float(self.trainer.optimizers[0].param_groups[-1]["lr"])
         self.log_dict({k: v for k, v in row.items() if k.startswith("val/")})
         self.history.append(row)
-        self._write_metrics()
+        if self._processes.first:
+            self._write_metrics()
 
     def configure_optimizers(self) -> Any:
         """Adam; the encoder may have a rate of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 import click
@@ -20,14 +22,21 @@ def command(config: Path, out: Path | None) -> int:
     """Train the network of CONFIG and leave RUN/checkpoint.pt, scores.json and report.html.
 
     A run that was stopped, by Ctrl-C, a kill or a power cut, goes on from its last finished epoch
-    when the same command is given again.
+    when the same command is given again. Under torchrun, `torchrun --nproc-per-node 2 -m gasedge
+    train CONFIG`, several processes share each batch and give what one process gives.
     """
+    if int(os.environ.get("RANK", "0")):
+        # under torchrun the first process speaks for all
+        logging.getLogger().setLevel(logging.WARNING)
+        os.environ.setdefault("TQDM_DISABLE", "1")
     from train.config import load_train_config
 
     settings = load_train_config(config)
     from train.learning import train  # torch comes in here, after CONFIG is known to be right
 
     result = train(settings, out or Path("runs") / config.stem)
+    if result is None:
+        return 0
     for each in result.scores:
         scores = each.scores
         gas = scores.classes["gas-smoke"].iou
