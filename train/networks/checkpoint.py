@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,7 +17,7 @@ from contract.atomic import write_bytes
 from contract.errors import ConfigError, InputError
 from contract.geometry import InputGeometry
 from contract.label_map import CLASSES
-from train.networks.frame_network import Activation, FrameNetwork
+from train.networks.frame_network import FrameNetwork
 from train.networks.registry import build_network
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
         if content["classes"] != [each.name for each in CLASSES]:
             raise InputError(f"{path}: tells apart {content['classes']}, not gasedge's classes")
         core = build_network(content["network"], **content.get("options", {}))
-        network = FrameNetwork(core, activation=_activation(content, path))
+        network = FrameNetwork(core, activation=content.get("activation", "softmax"))
         network.load_state_dict(content["state_dict"])
         geometry = InputGeometry.model_validate(content["geometry"])
         loaded = LoadedNetwork(network.eval(), geometry, content["model_id"], content["training"])
@@ -104,15 +104,6 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
         first = str(error).splitlines()[0]
         raise InputError(f"{path}: its network cannot be rebuilt ({first})") from error
     return loaded
-
-
-def _activation(content: dict[str, Any], path: Path) -> Activation:
-    activation: Activation = content.get("activation", "softmax")
-    if activation not in get_args(Activation):
-        raise InputError(
-            f"{path}: ends in {activation!r}, not in {', '.join(get_args(Activation))}"
-        )
-    return activation
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import nn
+
+from contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +27,14 @@ class FrameNetwork(nn.Module):
     when they are filled in (`train.networks.initial_weights`), which costs nothing at run time.
 
     Args:
-        core: takes float (N, 3, H, W), gives logits (N, classes, H, W).
+        core: takes float (N, 3, H, W), gives logits (N, classes, H, W). It may name the
+            `activations` that make sense of them.
         mean: of each channel in BGR order, 0..255.
         std: as `mean`.
         activation: what turns logits into probabilities; the network was taught with its loss.
+
+    Raises:
+        ConfigError: when the core's logits cannot be read with that activation.
     """
 
     mean: torch.Tensor
@@ -43,6 +49,9 @@ class FrameNetwork(nn.Module):
         activation: Activation = "softmax",
     ) -> None:
         super().__init__()
+        allowed = getattr(core, "activations", get_args(Activation))
+        if activation not in allowed:
+            raise ConfigError(f"this network ends in {' or '.join(allowed)}, not in {activation!r}")
         self.core = core
         self.activation: Activation = activation
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
