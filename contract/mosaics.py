@@ -114,7 +114,7 @@ class Mosaics:
             InputError: when the frame is not made of square tiles.
         """
         side = frame.shape[0] // self.per_side[grid]
-        if frame.shape[0] != frame.shape[1] or side < 1:
+        if frame.shape[0] != frame.shape[1] or frame.shape[0] % self.per_side[grid] or side < 1:
             raise InputError(
                 f"{self.path / 'grids' / grid}: frames are {frame.shape[1]}x{frame.shape[0]}; "
                 f"expected {self.per_side[grid]} square tiles each way"
