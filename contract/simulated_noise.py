@@ -64,14 +64,14 @@ def eddies() -> NDArray[np.complex64]:
 def blurred(picture: Float, passes: int) -> Float:
     """Blur rows and columns of (h, w) or (h, w, c) by [1 2 1]/4, `passes` times; a new array."""
     picture = picture.copy()
-    for _ in range(passes):
-        for axis in (0, 1):
-            view = np.moveaxis(picture, axis, 0)
-            inner = (view[:-2] + view[2:]) * np.float32(0.25)
-            first, last = view[0] * 0.75 + view[1] * 0.25, view[-1] * 0.75 + view[-2] * 0.25
-            view[1:-1] *= np.float32(0.5)
-            view[1:-1] += inner
-            view[0], view[-1] = first, last
+    for view in (picture, picture.swapaxes(0, 1)) * passes:
+        first, last = view[:2].copy(), view[-2:].copy()
+        sides = view[:-2] + view[2:]
+        sides *= np.float32(0.25)
+        np.multiply(view, np.float32(0.5), out=view)
+        view[1:-1] += sides
+        view[0] = first[0] * np.float32(0.75) + first[1] * np.float32(0.25)
+        view[-1] = last[1] * np.float32(0.75) + last[0] * np.float32(0.25)
     return picture
 
 

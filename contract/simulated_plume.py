@@ -16,22 +16,33 @@ the 999 before it, and would bring 365 MB to a device where this needs numpy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.simulated_noise import EDDY_SIDE, eddies, window
+from contract.simulated_noise import EDDY_SIDE, blurred, eddies, window
 
 __all__ = ["Obstacle", "Plume", "Release"]
 
 Float = NDArray[np.float32]
 
-_FILAMENTS = 1000  # alive at once
-_STEPS = 18  # of a filament's path, each a share of its life
+_STEPS = 16  # of a filament's path, each a share of its life
+_PER_STEP = 60  # filaments born in the time of a step
+_FILAMENTS = _STEPS * _PER_STEP  # alive at once
 _TABLE = 4096  # a filament's random numbers repeat after so many
 _LEVELS = 5  # of the pyramid that filaments of growing width are laid on; cells of 1 to 16 pixels
 _MARGIN = 32  # pixels round the picture where filaments still count
 _FADING = 0.35  # share of its life in which a filament leaves
+
+
+class _EddyLayer(NamedTuple):
+    drift: float  # with how much of the wind's speed it goes
+    finer: float  # how much finer than the largest eddies its largest are
+    share: float  # of the turbulence; the squares sum up to 1
+
+
+_EDDY_LAYERS = (_EddyLayer(1.0, 1.0, 0.8), _EddyLayer(0.55, 1.7, 0.6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,8 @@ class Plume:
         self._table = table.astype(np.complex64)
         self._phases = random.uniform(0, 2 * np.pi, 6)
         self._offsets = random.uniform(0, EDDY_SIDE, 4)
+        self._apart = release.life / _FILAMENTS  # frames between two births
+        self._cells = EDDY_SIDE / (2 * release.eddy_size)  # a pixel; the largest eddy fills half
         self._grain = random.uniform(0, 512, 2)
         unit = 1 << (_LEVELS - 1)
         self._rows = -(-(height + 2 * _MARGIN) // unit) * unit
@@ -99,15 +112,14 @@ class Plume:
     def _filaments(self, time: float, since: float) -> tuple[NDArray[np.complex64], Float, Float]:
         """Where the living filaments are, their radii and masses, oldest first."""
         release = self._release
-        apart = release.life / _FILAMENTS
-        last = int(np.floor(time / apart))
-        first = max(last - _FILAMENTS + 1, int(np.ceil(max(since, -1e9) / apart)))
+        last = int(np.floor(time / self._apart))
+        first = max(last - _FILAMENTS + 1, int(np.ceil(max(since, -1e9) / self._apart)))
         numbers = np.arange(first, last + 1)
-        born = np.asarray(numbers * apart, np.float64)
+        born = np.asarray(numbers * self._apart, np.float64)
         age = (time - born).astype(np.float32)
         spot = numbers % _TABLE
-        place = release.source + self._table[0][spot] * np.complex64(release.nozzle)
-        place = self._carried(place.astype(np.complex64), born, age)
+        place = self._table[0][spot] * np.float32(release.nozzle) + np.complex64(release.source)
+        self._carry(place, born, age)
         radius = np.sqrt(release.nozzle**2 + release.growth**2 * age)
         sigma = (radius * (1 + 0.25 * np.tanh(self._table[1][spot].real))).astype(np.float32)
         mass = self._emission(born) * np.minimum(1, (release.life - age) / (_FADING * release.life))
@@ -119,38 +131,38 @@ class Plume:
         waves = np.sin(born * 0.13 + phases[0]) + 0.8 * np.sin(born * 0.31 + phases[1])
         return np.asarray(np.clip(1 + pulsing * 1.2 * waves, 0.05, None), np.float64)
 
-    def _carried(
-        self, place: NDArray[np.complex64], born: NDArray[np.float64], age: Float
-    ) -> NDArray[np.complex64]:
-        """Follow each filament from its birth to its age."""
+    def _carry(self, place: NDArray[np.complex64], born: NDArray[np.float64], age: Float) -> None:
+        """Move each filament from its place of birth to where it is at its age."""
         release = self._release
         step = release.life / _STEPS
         ends = np.arange(_STEPS + 1) / _STEPS
         lift = release.rise * np.diff(ends ** (2 / 3)) / step
         push = release.jet * -np.diff(np.exp(-12 * ends)) / step
+        # a step is as long as _PER_STEP filaments are apart, so what depends on time alone is
+        # worked out once, for the time of each birth, and cut where a step begins
+        wind = self._wind(born)
+        drifts = [self._drift(born, layer) for layer in (0, 1)]
         for number in range(_STEPS):
-            left = np.minimum(age - number * step, step)
-            active = int(np.searchsorted(-left, 0))  # ages fall, so the first ones are on their way
-            if not active:
+            begin = number * _PER_STEP
+            active = len(place) - begin  # the oldest ones; the others are not as old
+            if active <= 0:
                 break
             now = place[:active]
-            wind = self._wind(born[:active] + number * step)
-            mean = wind + np.complex64(lift[number] + push[number])
-            speed = mean + self._eddy(now, born[:active] + number * step)
+            mean = wind[begin:] + np.complex64(lift[number] + push[number])
+            speed = mean.copy()
+            for layer, drift in enumerate(drifts):
+                speed += self._eddy(now, drift[begin:], layer)
             for each in release.obstacles:
                 away = now - np.complex64(each.centre)
-                square = np.maximum(np.abs(away) ** 2, each.radius**2)
-                speed -= np.conj(mean) * away**2 * (each.radius**2 / square**2)
-            now += speed * left[:active]
+                square = np.maximum(np.abs(away) ** 2, np.float32(each.radius**2))
+                speed -= np.conj(mean) * away**2 * (np.float32(each.radius**2) / square**2)
+            now += speed * np.minimum(age[:active] - np.float32(begin * self._apart), step)
             for each in release.obstacles:
                 away = now - np.complex64(each.centre)
-                inside = np.maximum(np.abs(away), 1e-3) < each.radius
-                now += np.where(
-                    inside, away * (each.radius / np.maximum(np.abs(away), 1e-3) - 1), 0
-                )
+                far = np.maximum(np.abs(away), np.float32(1e-3))
+                now += away * np.maximum(np.float32(each.radius) / far - 1, 0)
             if np.isfinite(release.ground):
-                now.imag = np.minimum(now.imag, release.ground)
-        return place
+                np.minimum(now.imag, np.float32(release.ground), out=now.imag)
 
     def _wind(self, when: NDArray[np.float64]) -> NDArray[np.complex64]:
         release, phases = self._release, self._phases
@@ -159,57 +171,54 @@ class Plume:
         wind = release.wind * strength * np.exp(0.5j * release.gusts * swing)
         return np.asarray(wind, np.complex64)
 
+    def _drift(self, when: NDArray[np.float64], layer: int) -> NDArray[np.complex64]:
+        """How far, in cells, the wind has carried a field of eddies past the picture."""
+        cells = self._cells * _EDDY_LAYERS[layer].finer
+        past = -self._release.wind * _EDDY_LAYERS[layer].drift * when * cells
+        x, y = past.real + self._offsets[2 * layer], past.imag + self._offsets[2 * layer + 1]
+        return np.asarray(x % EDDY_SIDE + 1j * (y % EDDY_SIDE), np.complex64)
+
     def _eddy(
-        self, place: NDArray[np.complex64], when: NDArray[np.float64]
+        self, place: NDArray[np.complex64], drift: NDArray[np.complex64], layer: int
     ) -> NDArray[np.complex64]:
-        """Speed of two fields of eddies that drift apart, so that eddies live and die."""
-        release, tile = self._release, eddies()
-        cells = EDDY_SIDE / (2 * release.eddy_size)  # the largest has half the tile's side
-        speed = np.zeros_like(place)
-        for layer, (drift, finer, share) in enumerate(((1.0, 1.0, 0.8), (0.55, 1.7, 0.6))):
-            back = -release.wind * drift * when * (cells * finer)
-            x = place.real * (cells * finer) + (back.real + self._offsets[2 * layer]) % EDDY_SIDE
-            y = (
-                place.imag * (cells * finer)
-                + (back.imag + self._offsets[2 * layer + 1]) % EDDY_SIDE
-            )
-            column = x.astype(np.int32) & (EDDY_SIDE - 1)
-            row = y.astype(np.int32) & (EDDY_SIDE - 1)
-            speed += tile[row, column] * np.float32(share * release.turbulence)
-        return speed
+        """Speed of a field of eddies; two drift apart, so that eddies live and die."""
+        field = _EDDY_LAYERS[layer]
+        cell = place * np.float32(self._cells * field.finer) + drift
+        column = cell.real.astype(np.int32) & (EDDY_SIDE - 1)
+        row = cell.imag.astype(np.int32) & (EDDY_SIDE - 1)
+        speed = eddies().ravel().take(row * EDDY_SIDE + column)
+        return np.asarray(speed * np.float32(field.share * self._release.turbulence), np.complex64)
 
     def _laid_out(self, place: NDArray[np.complex64], sigma: Float, mass: Float) -> Float:
         """Sum the filaments: each on the two pyramid levels whose cells are nearest its width."""
-        level = np.clip(np.log2(np.maximum(sigma, 1)), 0, _LEVELS - 1.001)
-        lower = level.astype(np.int64)
         x, y = place.real + _MARGIN, place.imag + _MARGIN
         inside = (x > 0) & (y > 0) & (x < self._columns - 1) & (y < self._rows - 1)
+        x, y, mass = x[inside], y[inside], mass[inside]
+        level = np.clip(np.log2(np.maximum(sigma[inside], 1)), 0, _LEVELS - 1.001)
+        lower = level.astype(np.int64)
         starts = np.cumsum([0, *(self._rows * self._columns >> 2 * k for k in range(_LEVELS))])
         cells, weights = [], []
         for up in (0, 1):
             number = lower + up
-            share = mass * inside * (level - lower if up else 1 - (level - lower))
-            size = 1 << number
-            column, row = x / size - 0.5, y / size - 0.5
+            share = mass * (level - lower if up else 1 - (level - lower))
+            wide, high = self._columns >> number, self._rows >> number
+            column, row = (np.ldexp(each, -number) - np.float32(0.5) for each in (x, y))
             left, top = np.floor(column), np.floor(row)
-            for right in (0, 1):
-                for down in (0, 1):
-                    at_x = np.clip(left + right, 0, self._columns // size - 1)
-                    at_y = np.clip(top + down, 0, self._rows // size - 1)
-                    cells.append(starts[number] + at_y * (self._columns // size) + at_x)
-                    part = (column - left if right else 1 - (column - left)) * (
-                        row - top if down else 1 - (row - top)
-                    )
-                    weights.append(share * part)
-        index = np.where(np.tile(inside, 8), np.concatenate(cells), 0).astype(np.int64)
-        laid = np.bincount(index, np.concatenate(weights), int(starts[-1])).astype(np.float32)
+            right, down = column - left, row - top
+            for at_y, heavy in ((top, share * (1 - down)), (top + 1, share * down)):
+                line = starts[number] + np.clip(at_y.astype(np.int64), 0, high - 1) * wide
+                for at_x, part in ((left, 1 - right), (left + 1, right)):
+                    cells.append(line + np.clip(at_x.astype(np.int64), 0, wide - 1))
+                    weights.append(heavy * part)
+        counted = np.bincount(np.concatenate(cells), np.concatenate(weights), int(starts[-1]))
+        laid: Float = counted.astype(np.float32)
         total: Float = np.zeros((self._rows >> _LEVELS, self._columns >> _LEVELS), np.float32)
         for rank in reversed(range(_LEVELS)):
             shape = self._rows >> rank, self._columns >> rank
-            here = laid[starts[rank] : starts[rank + 1]].reshape(shape)
+            here: Float = laid[starts[rank] : starts[rank + 1]].reshape(shape)
             if rank < _LEVELS - 1:
-                here = here + 0.25 * total.repeat(2, 0).repeat(2, 1)
-            total = _smoothed(_smoothed(here))
+                here += total.repeat(2, 1).repeat(2, 0) * np.float32(0.25)
+            total = blurred(here, 2)
         return total
 
     def _fine_structure(self, time: float) -> Float:
@@ -219,10 +228,3 @@ class Plume:
         left, top = drift.real + self._grain[0], drift.imag + self._grain[1]
         grain = window((self._height, self._width), left % 512, top % 512, scale, layer=0)
         return np.asarray(np.exp(np.float32(0.22) * grain), np.float32)
-
-
-def _smoothed(grid: Float) -> Float:
-    """Blur by [1 2 1]/4 both ways; what lies at the outermost cells stays."""
-    grid[1:-1] = 0.5 * grid[1:-1] + 0.25 * (grid[:-2] + grid[2:])
-    grid[:, 1:-1] = 0.5 * grid[:, 1:-1] + 0.25 * (grid[:, :-2] + grid[:, 2:])
-    return grid

@@ -46,6 +46,9 @@ _EXTINCTION = {
 _COLOUR_EXTINCTION = np.array((1.25, 1.0, 0.82), np.float32)  # blue is scattered more than red
 _FULL = 60.0  # frame at which a plume's density is gauged
 
+_NOTHING = 1e-3  # an optical thickness that changes no level
+_ROUND_IT = 8  # pixels round a plume that the optics may blur it into
+
 Float = NDArray[np.float32]
 
 
@@ -143,23 +146,32 @@ class SimulatedScene:
     def _through_plume(self, clear: Float, time: float) -> tuple[Float, NDArray[np.bool_]]:
         """What is seen through the plume, and (h, w) where the plume is to be seen."""
         thickness = self._column(time) * np.float32(self._coefficient)
+        gas = np.zeros(thickness.shape, np.bool_)
+        box = _box_of(thickness > _NOTHING, _ROUND_IT)
+        if box is None:
+            return clear, gas
+        behind, thin = clear[box], thickness[box]
         if self._infrared:
-            through = np.exp(-thickness)[..., None]
-            seen = clear * through + (1 - through) * np.float32(self._gas_kelvin)
+            hidden = (1 - np.exp(-thin))[..., None]
+            change = hidden * (np.float32(self._gas_kelvin) - behind)
+            strength = change[..., 0]
         else:
-            through = np.exp(-thickness[..., None] * _COLOUR_EXTINCTION)
-            seen = clear * through + (1 - through) * self._smoke_light(thickness)
-        change = (seen - clear).mean(2) if self._infrared else np.abs(seen - clear).mean(2)
-        contrast = self._camera.contrast(change)
+            hidden = 1 - np.exp(-thin[..., None] * _COLOUR_EXTINCTION)
+            change = hidden * (self._smoke_light(thickness, box) - behind)
+            strength = np.abs(change[..., 0]) + np.abs(change[..., 1]) + np.abs(change[..., 2])
+            strength *= np.float32(1 / 3)
+        contrast = self._camera.contrast(strength, box)
         least = max(self._camera.least_contrast, DAZZLING * float(contrast.max()))
-        gas = contrast >= least
-        return seen, gas & (1 - np.exp(-thickness) >= LEAST_OPACITY)
+        gas[box] = (contrast >= least) & (1 - np.exp(-thin) >= LEAST_OPACITY)
+        seen = clear.copy()
+        seen[box] += change
+        return seen, gas
 
-    def _smoke_light(self, thickness: Float) -> Float:
-        """Light (h, w, 3) that comes from within the smoke: less where smoke shades smoke."""
+    def _smoke_light(self, thickness: Float, box: tuple[slice, slice]) -> Float:
+        """Light (h, w, 3) of a box out of the smoke itself: less where smoke shades smoke."""
         away_x, away_y = self._sunward
-        rows = np.clip(np.arange(self.height) + away_y, 0, self.height - 1)
-        columns = np.clip(np.arange(self.width) + away_x, 0, self.width - 1)
+        rows = np.clip(np.arange(self.height)[box[0]] + away_y, 0, self.height - 1)
+        columns = np.clip(np.arange(self.width)[box[1]] + away_x, 0, self.width - 1)
         above = thickness.take(rows, 0).take(columns, 1)
         lit = np.exp(np.float32(-self._self_shading) * above)
         return np.asarray(lit[..., None] * self._sunlit + self._shadowed, np.float32)
@@ -275,7 +287,8 @@ class SimulatedScene:
         if self._infrared:
             thick = float(np.exp(random.uniform(np.log(0.25), np.log(4))))
             self._coefficient = _ABSORPTION
-            low, high = (float(each) for each in np.quantile(self._still, (0.01, 0.99)))
+            few = self._still[::3, ::3]
+            low, high = (float(each) for each in np.quantile(few, (0.01, 0.99)))
             span = max(high - low, 2.0)
             share = float(np.exp(random.uniform(np.log(0.12), np.log(1.1)))) / (1 - np.exp(-thick))
             sign = 1 if random.random() < 0.65 else -1
@@ -317,3 +330,14 @@ class SimulatedScene:
         angle = random.uniform(-np.pi * 0.9, -np.pi * 0.1)
         away = size * random.uniform(0.01, 0.05)
         self._sunward = round(np.cos(angle) * away), round(np.sin(angle) * away)
+
+
+def _box_of(where: NDArray[np.bool_], more: int) -> tuple[slice, slice] | None:
+    """Rows and columns of the rectangle round what is true and `more` pixels about it."""
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    if not len(rows):
+        return None
+    return (
+        slice(max(0, rows[0] - more), rows[-1] + more + 1),
+        slice(max(0, columns[0] - more), columns[-1] + more + 1),
+    )

@@ -74,6 +74,8 @@ class SimulatedConfig(Section):
     frames: int = Field(default=4, ge=1)  # pictures of a scene
     seed: int = Field(default=0, ge=0)
     grey: bool | None = None  # None: grey for gas, colour for smoke
+    plumes: Share = 0.83  # of the scenes have gas or smoke
+    distractors: Share = 0.5  # of them have steam, clouds, people and the like, which are no leak
     name: Name | None = None  # None: simulated-<kind>
     repeat: int = Field(default=1, ge=1, le=1000)
 

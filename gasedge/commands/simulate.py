@@ -29,6 +29,21 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[
     "--grey/--colour", default=None, help="Default: grey for gas, as in infrared; smoke in colour."
 )
 @click.option(
+    "--plumes",
+    type=click.FloatRange(0, 1),
+    default=0.83,
+    show_default=True,
+    help="Share of scenes with gas or smoke.",
+)
+@click.option(
+    "--distractors",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of scenes with steam, clouds, fog, people, vehicles, dirt, shaking or flicker.",
+)
+@click.option("--density", is_flag=True, help="Also write density/: column density, 16 bits.")
+@click.option(
     "--clip",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write one scene as a video (.mp4 or .avi).",
@@ -49,6 +64,9 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     size: tuple[int, int],
     seed: int,
     grey: bool | None,
+    plumes: float,
+    distractors: float,
+    density: bool,
     clip: Path | None,
     clip_seconds: float,
     clip_onset: float,
@@ -56,15 +74,16 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     """Write simulated pictures with true masks into the new folder OUT.
 
     OUT gets images/, masks/ (class indices), labels.toml and scenes.csv. The clip shows a scene
-    that is not in OUT. The same options give the same bytes.
+    that is not in OUT; its plume begins at --clip-onset, and whether it is distracted from is left
+    to --distractors. The same options give the same bytes.
     """
     from train.simulate import Simulation, clip_codec, write_clip, write_data_folder
 
     if clip is not None:
         clip_codec(clip)  # refused before anything is written
     width, height = size
-    simulation = Simulation(kind=kind, width=width, height=height, seed=seed, grey=grey)
-    write_data_folder(out, simulation, scenes=scenes, frames=frames)
+    simulation = Simulation(kind, width, height, seed, grey, plumes, distractors)
+    write_data_folder(out, simulation, scenes=scenes, frames=frames, density=density)
     if clip is not None:
         write_clip(clip, simulation, seconds=clip_seconds, onset_s=clip_onset)
     click.echo(f"{out}: {scenes * frames} pictures" + (f"; {clip}" if clip else ""))
