@@ -74,6 +74,8 @@ class Evaluator:
         self, labelled: Collection[int], *, name: str = "", ranked: Gallery | None = None
     ) -> None:
         self._labelled = tuple(sorted(labelled))
+        # where gas is not labelled, background may be gas: nothing is known of false alarms
+        self._gas_known = GAS_SMOKE in labelled
         self._prefix = f"{name}/" if name else ""
         self._board = ScoreBoard(labelled)
         self._boundary = BoundaryBoard()
@@ -101,8 +103,9 @@ class Evaluator:
             group: of near-copies, of which one is shown.
         """
         self._board.add(truth, mask, name=name)
-        self._boundary.add(truth, mask)
-        self._reliability.add(truth, score)
+        if self._gas_known:
+            self._boundary.add(truth, mask)
+            self._reliability.add(truth, score)
         image = self._board.images[-1]
         if image.mean_iou is None:
             return
@@ -111,7 +114,7 @@ class Evaluator:
         if image.gas_iou is not None:
             parts.append(f"gas-smoke IoU {image.gas_iou:.3f}")
         parts.append(f"{100 * wrong:.2f} % wrongly marked")
-        if not image.counts[GAS_SMOKE].any():
+        if self._gas_known and not image.counts[GAS_SMOKE].any():
             parts.append("no gas here")
 
         def shown() -> ShownPicture:
@@ -124,11 +127,12 @@ class Evaluator:
     def result(self) -> Evaluation:
         """Every score of the pictures added so far."""
         images = tuple(self._board.images)
+        judged = images if self._gas_known else ()
         return Evaluation(
             scores=self._board.scores(),
             plant=PlantScores(
-                recall_by_plume_size=recall_by_plume_size(images),
-                empty_scenes=empty_scenes(images),
+                recall_by_plume_size=recall_by_plume_size(judged),
+                empty_scenes=empty_scenes(judged),
                 boundary=self._boundary.scores(),
                 reliability=self._reliability.scores(),
             ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from contract.plume_scores import FOUND_SHARE, PRESENT
 from contract.score_page import LEGEND, heading, number, paragraph, picture_rows, table
+from contract.score_text import box_table
 from contract.svg_charts import Line, bar_chart, line_chart
 
 if TYPE_CHECKING:
@@ -148,13 +149,9 @@ def _interval_line(name: str, found: Interval | None) -> str:
 def box_sections(result: BoxEvaluation) -> list[str]:
     """Weak scores on boxes."""
     worst, best = result.ranked.ends()
-    rows = [
-        [name.replace("_", " "), str(value) if isinstance(value, int) else number(value, 4)]
-        for name, value in result.scores.model_dump().items()
-    ]
     return [
         heading("Boxes"),
-        table(["measure", "value"], rows),
+        table(["measure", "value"], box_table(result.scores)),
         f"<p>Picture, box, result: {LEGEND}.</p>",
         heading("Worst", 3),
         picture_rows(worst),
@@ -170,8 +167,8 @@ def tile_sections(result: TileEvaluation) -> list[str]:
     return [
         heading("Tiles"),
         paragraph(
-            f"{scores.tiles_with_smoke} tiles with smoke, {scores.tiles_without} without; every "
-            f"{scores.every} frames looked at. Area under ROC of the median gas share: "
+            f"{scores.tiles_with_smoke} tiles with smoke, {scores.tiles_without} without; one "
+            f"frame in {scores.every} was looked at. Area under ROC of the median gas share: "
             f"{number(scores.area_under_roc)}."
         ),
         table(["rule", "tiles with smoke found", "tiles without that alarm"], rows),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contract.intervals import Interval
     from contract.scores import Scores
 
-__all__ = ["box_lines", "clip_lines", "data_lines", "tile_lines"]
+__all__ = ["box_lines", "box_table", "clip_lines", "data_lines", "tile_lines"]
 
 
 def data_lines(
@@ -69,19 +69,28 @@ def _plant_lines(plant: PlantScores) -> list[str]:
     return rows
 
 
+def box_table(scores: BoxScores) -> list[tuple[str, str]]:
+    """Weak scores on boxes: (measure, value)."""
+    shares = {
+        "highest score inside a box": scores.pointing_maximum,
+        "centroid of the marked score inside a box": scores.pointing_centroid,
+        f"found inside a box (on {PRESENT:g} of the picture)": scores.found_in_box,
+        "share of the marked pixels inside": scores.gas_inside_box,
+        "marked only outside": scores.gas_only_outside_box,
+        "IoU of the largest region's rectangle": scores.box_iou,
+        "that IoU is 0.5 or more": scores.box_iou_half,
+        "alarms without a box": scores.alarms_without_box,
+    }
+    counts = {"frames": scores.frames, "frames without a box": scores.frames_without_box}
+    return [
+        *((name, str(count)) for name, count in counts.items()),
+        *((name, _number(share)) for name, share in shares.items()),
+    ]
+
+
 def box_lines(scores: BoxScores) -> list[str]:
     """Weak scores on boxes."""
-    return [
-        f"{scores.frames} frames, {scores.frames_without_box} of them without a box",
-        f"highest score inside a box: {_number(scores.pointing_maximum)}",
-        f"centroid of the marked score inside a box: {_number(scores.pointing_centroid)}",
-        f"found inside a box (on {PRESENT:g} of the picture): {_number(scores.found_in_box)}",
-        f"share of the marked pixels inside: {_number(scores.gas_inside_box)}",
-        f"marked only outside: {_number(scores.gas_only_outside_box)}",
-        f"IoU of the largest region's rectangle: {_number(scores.box_iou)}",
-        f"that IoU is 0.5 or more in: {_number(scores.box_iou_half)}",
-        f"alarms without a box: {_number(scores.alarms_without_box)}",
-    ]
+    return [f"{name:46} {value:>7}" for name, value in box_table(scores)]
 
 
 def tile_lines(scores: TileScores) -> list[str]:

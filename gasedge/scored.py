@@ -106,7 +106,7 @@ def scored_on_clip(
 
     scores = watch_clips(segmenter, clip, onset_s=onset_s, fps=fps, every=every)
     return Scored(
-        f"{len(scores.clips)} clips",
+        "clip" if len(scores.clips) == 1 else f"{len(scores.clips)} clips",
         {"clip": scores.model_dump()},
         clip_lines(scores),
         partial(clip_sections, scores),
