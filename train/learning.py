@@ -22,7 +22,7 @@ from train.datasets import TrainingFrames, ValidationFrames, gather
 from train.fitting import fit
 from train.module import SegmentationModule
 from train.networks.frame_network import FrameNetwork
-from train.networks.initial_weights import fill_encoder
+from train.networks.initial_weights import fill_network
 from train.networks.registry import build_network
 from train.processes import joined
 from train.result import TrainingResult, write_result
@@ -172,7 +172,7 @@ def _steps(config: TrainConfig, frames: TrainingFrames) -> int:
 def _fill(
     weights: str, network: FrameNetwork, frames: TrainingFrames, run: Path, processes: Processes
 ) -> str:
-    filled = fill_encoder(network, Path(weights), frames.plain(_MEASURED_FRAMES))
+    filled = fill_network(network, Path(weights), frames.plain(_MEASURED_FRAMES))
     if not processes.first:
         return filled.summary
     for name in filled.random:

@@ -1,8 +1,13 @@
-"""Fill an encoder from a local file of pretrained weights, completely or in part, and say what.
+"""Fill a network from a local file of weights, completely or in part, and say exactly what.
 
-The file has the key names of torchvision's ResNet (`conv1.weight`, `layer1.0.bn1.bias`, ...), as
-.npz, .safetensors or a .pt/.pth state dict, learned on RGB scaled to 0..1 with ImageNet's mean and
-standard deviation.
+Two kinds of file are known by their tensors' names:
+
+* weights of an encoder learned elsewhere, on RGB scaled to 0..1 with ImageNet's mean and standard
+  deviation: torchvision's names (`conv1.weight`, `layer1.0.bn1.bias`, `features.0.weight`), which
+  timm and segmentation-models-pytorch share. They fill `core.encoder`. A fully connected layer
+  fills the convolution that stands for it.
+* a network of gasedge: a checkpoint, or the state of a run. It fills all of the network, decoder
+  and head too: how a network that has learned smoke begins to learn gas.
 
 BatchNorm may have been folded into the convolutions (weight 1, mean 0, variance 1). Training would
 then normalise by the batch and lose the scale that the convolution carries, so the statistics of
@@ -12,32 +17,34 @@ real frames are measured once and laid into the BatchNorm such that it still cha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
-from contract.errors import ConfigError, InputError
+from contract.errors import InputError
+from train.networks.weight_files import plain_name, read_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from train.networks.frame_network import FrameNetwork
 
-__all__ = ["FilledWeights", "fill_encoder"]
+__all__ = ["FilledWeights", "fill_network"]
 
-_SUFFIXES = (".npz", ".safetensors", ".pt", ".pth")
-_NO_CONVOLUTION = ("num_batches_tracked",)
+_NO_WEIGHT = "num_batches_tracked"
+_ENCODER = "core.encoder."
+_NORMALISATION = ("mean", "std")  # that a gasedge network carries and no other
 
 
 @dataclass(frozen=True, slots=True)
 class FilledWeights:
-    """Which tensors of the encoder came from the file."""
+    """Which tensors came from the file; names are the network's, without `core.` and `encoder.`."""
 
+    part: str  # of the network that the file is for: "encoder" or "network"
     filled: tuple[str, ...]
-    random: tuple[str, ...]  # keep their random start
-    unused: tuple[str, ...]  # in the file, with no place in the encoder
+    random: tuple[str, ...]  # of that part; they keep their random start
+    unused: tuple[str, ...]  # in the file, with no place in the network
     unfolded: tuple[str, ...]  # BatchNorm layers whose statistics were measured
 
     @property
@@ -45,71 +52,60 @@ class FilledWeights:
         """One line for the log and the model's papers."""
         total = len(self.filled) + len(self.random)
         start = f"; random start: {', '.join(self.random)}" if self.random else ""
-        return f"{len(self.filled)} of {total} encoder tensors filled{start}"
+        return f"{len(self.filled)} of {total} {self.part} tensors filled{start}"
 
 
-def fill_encoder(network: FrameNetwork, path: Path, frames: torch.Tensor) -> FilledWeights:
-    """Fill `network.core.encoder` from a file.
+def fill_network(network: FrameNetwork, path: Path, frames: torch.Tensor) -> FilledWeights:
+    """Fill `network` from a file.
 
     Args:
         network: changed in place.
-        path: .npz, .safetensors, .pt or .pth.
+        path: of the file, as `read_weights` takes it.
         frames: (N, H, W, 3) uint8 training frames, to measure folded BatchNorms on; N >= 16.
 
     Raises:
         ConfigError: when there is no file at `path` or its kind is unknown.
         InputError: when it cannot be read, a shape differs or nothing fits.
     """
-    encoder = network.core.encoder
-    if not isinstance(encoder, nn.Module):
-        raise ConfigError(f"{path}: this network has no encoder to fill")
-    source = _read(path)
-    target = {k: v for k, v in encoder.state_dict().items() if not k.endswith(_NO_CONVOLUTION)}
+    source = read_weights(path)
+    of_gasedge = set(_NORMALISATION) <= source.keys()
+    places = {
+        plain_name(key): key
+        for key in network.state_dict()
+        if not key.endswith(_NO_WEIGHT) and (of_gasedge or key.startswith(_ENCODER))
+    }
+    state = network.state_dict()
     filled: dict[str, torch.Tensor] = {}
-    for key, old in target.items():
-        convolution = _convolution_of(key)
-        if key not in source or (convolution and convolution not in source):
+    for name, place in places.items():
+        convolution = _convolution_of(name)
+        if name not in source or (convolution and convolution not in source):
             continue  # a BatchNorm means nothing without the convolution before it
-        new = source[key]
+        new, old = source[name], state[place]
+        if new.ndim == 2 and old.ndim == 4 and new.numel() == old.numel():
+            new = new.reshape(old.shape)
         if new.shape != old.shape:
             raise InputError(
-                f"{path}: {key} has shape {tuple(new.shape)}, the encoder wants {tuple(old.shape)}"
+                f"{path}: {name} has shape {tuple(new.shape)}, this network wants "
+                f"{tuple(old.shape)}; give weights of its own kind"
             )
-        if new.ndim == 4 and new.shape[1] == 3:
+        if not of_gasedge and new.ndim == 4 and new.shape[1] == 3:
             new = new.flip(1)  # learned on RGB, used on BGR
-        filled[key] = new.to(old.dtype)
+        filled[name] = new.to(old.dtype)
     if not filled:
-        raise InputError(f"{path}: holds no tensor named like one of this encoder ({len(source)})")
-    encoder.load_state_dict(filled, strict=False)
-    folded = _folded_batch_norms(encoder, filled)
-    _measure(network, encoder, folded, frames)
+        what = "network" if of_gasedge or places else "network, which has no encoder to fill"
+        raise InputError(f"{path}: none of its {len(source)} tensors is named as in this {what}")
+    network.load_state_dict({places[name]: new for name, new in filled.items()}, strict=False)
+    folded: dict[str, nn.BatchNorm2d] = {}
+    if not of_gasedge:
+        folded = _folded_batch_norms(network.core.get_submodule("encoder"), filled)
+        _measure(network, folded, frames)
     return FilledWeights(
+        part="network" if of_gasedge else "encoder",
         filled=tuple(sorted(filled)),
-        random=tuple(sorted(target.keys() - filled.keys())),
-        unused=tuple(sorted(source.keys() - filled.keys())),
+        random=tuple(sorted(places.keys() - filled.keys())),
+        unused=tuple(sorted(n for n in source.keys() - filled.keys() if _NO_WEIGHT not in n)),
         unfolded=tuple(sorted(folded)),
     )
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix not in _SUFFIXES:
-        raise ConfigError(f"{path}: weights are read from {', '.join(_SUFFIXES)}")
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file of initial weights")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        content = content.get("state_dict", content)
-        return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
-    except Exception as error:
-        # each reader raises its own types for a damaged file
-        raise InputError(f"{path}: cannot be read as weights ({error})") from error
 
 
 def _convolution_of(key: str) -> str | None:
@@ -140,10 +136,7 @@ def _folded_batch_norms(
 
 
 def _measure(
-    network: FrameNetwork,
-    encoder: nn.Module,
-    folded: dict[str, nn.BatchNorm2d],
-    frames: torch.Tensor,
+    network: FrameNetwork, folded: dict[str, nn.BatchNorm2d], frames: torch.Tensor
 ) -> None:
     """Give each folded BatchNorm the statistics of its input, changing nothing it puts out.
 
@@ -169,7 +162,7 @@ def _measure(
     try:
         with torch.no_grad():
             normalised = (frames.float() - network.mean) / network.std
-            encoder(normalised.permute(0, 3, 1, 2))
+            network.core.get_submodule("encoder")(normalised.permute(0, 3, 1, 2))
     finally:
         for hook in hooks:
             hook.remove()
