@@ -90,13 +90,13 @@ class Augmentation:
         config, geometry = self._config, self._geometry
         place = geometry.of(width, height)
         fit_x, fit_y = place.width / width, place.height / height
-        zoom = config.zoom ** random.uniform(-0.5, 1)
+        scale = config.scale ** random.uniform(-0.5, 1)
         angle = np.deg2rad(random.uniform(-1, 1) * config.rotate_degrees)
-        mirror = -1.0 if random.random() < config.flip else 1.0
-        turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        mirror = -1.0 if random.random() < config.horizontal_flip else 1.0
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         linear = turn @ np.diag([mirror * fit_x, fit_y])
-        # the more it is magnified, the further the view may wander within the picture
-        reach = config.shift + max(0.0, zoom - 1) / 2
+        # a magnified view is a crop, whose place may be any within the picture
+        reach = config.shift + config.random_crop * max(0.0, scale - 1) / 2
         offset = random.uniform(-1, 1, 2) * reach * (place.width, place.height)
         target = np.array([geometry.width, geometry.height]) / 2 + offset - 0.5
         centre = np.array([width, height]) / 2 - 0.5
@@ -115,7 +115,7 @@ class Augmentation:
         is_grey = bool((frame[::8, ::8, 0] == frame[::8, ::8, 2]).all())
         inverted = is_grey and chance[3] < config.invert
         frame = cv2.LUT(frame, self._curve(random, inverted=inverted))
-        level = config.noise * random.random() ** 2
+        level = config.gaussian_noise * random.random() ** 2
         if level > 0.5:
             frame = self._noisy(frame, level, random, grey=is_grey)
         return np.asarray(frame, np.uint8)

@@ -126,13 +126,17 @@ class LearningConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Strength of each change to a training picture; 0 switches it off."""
+    """Strength of each change to a training picture; 0 (of scale: 1) switches it off.
 
-    flip: Share = 0.5  # chance of left-right
+    The first nine are those of the 2020 study, by its names.
+    """
+
+    horizontal_flip: Share = 0.5  # chance
     shift: Share = 0.15  # of the frame
-    zoom: float = Field(default=1.6, ge=1, le=4)  # most magnification; 1/sqrt of it is the least
+    scale: float = Field(default=1.6, ge=1, le=4)  # most magnification; 1/sqrt of it is the least
     rotate_degrees: float = Field(default=8, ge=0, le=180)
-    noise: float = Field(default=6, ge=0, le=64)  # largest standard deviation, 0..255 levels
+    random_crop: Share = 1.0  # where a magnified view may lie: 0 the middle, 1 all of the picture
+    gaussian_noise: float = Field(default=6, ge=0, le=64)  # largest std deviation, 0..255 levels
     intensity: Share = 0.3  # of brightness, contrast and gamma
     sharpen: Share = 0.15  # chance
     blur: Share = 0.15  # chance

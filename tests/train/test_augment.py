@@ -13,11 +13,12 @@ from train.config import AugmentConfig
 
 GEOMETRY = InputGeometry(width=96, height=64)
 OFF = AugmentConfig(
-    flip=0,
+    horizontal_flip=0,
     shift=0,
-    zoom=1,
+    scale=1,
     rotate_degrees=0,
-    noise=0,
+    random_crop=0,
+    gaussian_noise=0,
     intensity=0,
     sharpen=0,
     blur=0,
@@ -53,7 +54,9 @@ def test_with_everything_off_a_letterbox_lies_where_deployment_lays_it():
 
 def test_picture_and_mask_move_together():
     picture, mask = scene()
-    config = OFF.model_copy(update={"flip": 0.5, "shift": 0.2, "zoom": 1.6, "rotate_degrees": 30})
+    config = OFF.model_copy(
+        update={"horizontal_flip": 0.5, "shift": 0.2, "scale": 1.6, "rotate_degrees": 30}
+    )
     augmentation = Augmentation(config, GEOMETRY)
     moved = 0
     for seed in range(30):
@@ -70,7 +73,7 @@ def test_picture_and_mask_move_together():
 def test_padding_is_black_and_background_whatever_happens_to_the_picture():
     picture, mask = scene()
     mask[mask == BACKGROUND] = IGNORE  # so that background in the truth is padding alone
-    strong = AugmentConfig(shift=0.4, rotate_degrees=90, noise=60, intensity=1)
+    strong = AugmentConfig(shift=0.4, rotate_degrees=90, gaussian_noise=60, intensity=1)
     for seed in range(20):
         frame, truth, _ = Augmentation(strong, GEOMETRY)(picture, mask, np.random.default_rng(seed))
         assert (truth == BACKGROUND).sum() > 200
@@ -103,7 +106,7 @@ def test_the_generator_decides_everything():
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("strength", [{"noise": 40.0}, {"intensity": 0.8}, {"blur": 1.0}])
+@pytest.mark.parametrize("strength", [{"gaussian_noise": 40.0}, {"intensity": 0.8}, {"blur": 1.0}])
 def test_changes_of_brightness_leave_the_mask_alone(strength):
     picture, mask = scene()
     augmentation = Augmentation(OFF.model_copy(update=strength), GEOMETRY)
@@ -132,3 +135,19 @@ def test_without_weights_every_pixel_is_fully_trusted_and_nothing_else_changes()
     given = augmentation(picture, mask, np.random.default_rng(4), np.full_like(mask, 255))
     assert all((one == other).all() for one, other in zip(plain, given, strict=True))
     assert (plain[2] == 255).all()
+
+
+def test_a_random_crop_lies_anywhere_in_the_picture_and_without_it_in_the_middle():
+    _, mask = scene()
+    centres = {}
+    for random_crop in (0, 1):
+        config = OFF.model_copy(update={"scale": 4.0, "random_crop": random_crop})
+        augmentation = Augmentation(config, GEOMETRY)
+        column = np.broadcast_to(np.arange(96, dtype=np.uint8)[None, :, None], (64, 96, 3)).copy()
+        views = [augmentation(column, mask, np.random.default_rng(s))[0] for s in range(60)]
+        # only magnified views are crops: those that show picture at both edges
+        crops = [v for v in views if v[32, 0, 0] and v[32, -1, 0] and v[32, -1, 0] < 95]
+        centres[random_crop] = [int(view[32, 48, 0]) for view in crops]
+        assert len(crops) > 10
+    assert np.ptp(centres[0]) <= 1
+    assert np.ptp(centres[1]) > 30
