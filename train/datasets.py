@@ -6,7 +6,7 @@ does not fit into the memory allowed is decoded again each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ class DataSet:
     repeat: int
     stems: dict[str, tuple[str, ...]]  # by split
     read: Callable[[str], Sample] = field(repr=False)  # full-size, of a stem
+    empty: bool = False  # no picture of it shows gas or smoke
+    groups: dict[str, str] = field(default_factory=dict, repr=False)  # of every stem
 
 
 def gather(config: TrainConfig) -> list[DataSet]:
@@ -67,16 +69,8 @@ def gather(config: TrainConfig) -> list[DataSet]:
     pictures = [picture for _, of_one in opened for picture in of_one]
     shares = split(pictures, config.split, _same_views(pictures))
     return [
-        DataSet(
-            name=each.name,
-            what=each.what,
-            labelled=each.labelled,
-            machines_known=each.machines_known,
-            repeat=each.repeat,
-            stems=shares[each.name],
-            read=each.read,
-        )
-        for each, _ in opened
+        replace(each, stems=shares[each.name], groups={p.stem: p.group for p in of_one})
+        for each, of_one in opened
     ]
 
 
@@ -99,7 +93,16 @@ def _folder(config: DataConfig, shares: SplitConfig) -> tuple[DataSet, list[Pict
         picture, mask = folder.read(stem)
         return picture, mask, folder.read_weights(stem, mask.shape)
 
-    data = DataSet(name, str(folder.path), folder.labelled, known, config.repeat, {}, read)
+    data = DataSet(
+        name,
+        str(folder.path),
+        folder.labelled,
+        known,
+        config.repeat,
+        {},
+        read,
+        empty=folder.meaning.empty,
+    )
     return data, pictures
 
 

@@ -13,7 +13,7 @@ import torch
 
 from contract.atomic import write_text
 from contract.errors import GasedgeError
-from contract.label_map import CLASSES, GAS_SMOKE
+from contract.label_map import BACKGROUND, CLASSES, GAS_SMOKE
 from contract.scores import ScoreBoard
 from train.losses import segmentation_loss
 from train.processes import ALONE
@@ -21,6 +21,7 @@ from train.processes import ALONE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contract.scores import Scores
     from train.config import LearningConfig
     from train.datasets import DataSet
     from train.networks.frame_network import FrameNetwork
@@ -122,12 +123,9 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         for data, board in zip(self._data_sets, boards, strict=True):
             if not board.images:
                 continue
-            scores = board.scores()
-            means.append(scores.mean_iou or 0.0)
-            row[f"val/{data.name}/mean_iou"] = scores.mean_iou or 0.0
-            for each in CLASSES:
-                if each.index in data.labelled and each.index >= GAS_SMOKE:
-                    row[f"val/{data.name}/{each.name}_iou"] = scores.classes[each.name].iou or 0.0
+            mean, of_data = _validation_of(data, board.scores())
+            means.append(mean)
+            row |= of_data
         row["val/mean_iou"] = sum(means) / len(means)
         row["rate"] = float(self.trainer.optimizers[0].param_groups[-1]["lr"])
         self.log_dict({k: v for k, v in row.items() if k.startswith("val/")})
@@ -176,3 +174,17 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         writer.writeheader()
         writer.writerows(self.history)
         write_text(self._metrics, table.getvalue())
+
+
+def _validation_of(data: DataSet, scores: Scores) -> tuple[float, dict[str, float]]:
+    """What chooses the best epoch on one data set, and its columns."""
+    if data.empty:
+        # the IoU of gas that is nowhere is 0 at the first false pixel: their share says more
+        clear = scores.classes[CLASSES[BACKGROUND].name].iou or 0.0
+        return clear, {f"val/{data.name}/false_gas": 1 - clear}
+    mean = scores.mean_iou or 0.0
+    row = {f"val/{data.name}/mean_iou": mean}
+    for each in CLASSES:
+        if each.index in data.labelled and each.index >= GAS_SMOKE:
+            row[f"val/{data.name}/{each.name}_iou"] = scores.classes[each.name].iou or 0.0
+    return mean, row

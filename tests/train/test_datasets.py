@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+
 import cv2
 import numpy as np
 import pytest
 
 from contract.errors import ConfigError
+from gasedge.cli import main
 from train.config import load_train_config
 from train.datasets import gather
 
@@ -74,3 +77,24 @@ def test_pictures_without_gas_are_background_with_machines_unknown(smoke_folder)
     assert data.stems == {"train": ("s0", "s1", "s2"), "val": (), "test": ()}
     assert not data.machines_known
     assert not data.read("s1")[1].any()
+
+
+def test_false_gas_on_pictures_without_gas_is_scored_as_a_share(smoke_folder):
+    views(smoke_folder, [f"p{at:02d}" for at in range(12)])
+    sky = smoke_folder.parent / "sky"
+    (sky / "images").mkdir(parents=True)
+    views(sky, [f"s{at}" for at in range(8)], seed=9)
+    config = smoke_folder.parent / "t.toml"
+    config.write_text(
+        TABLE.format(more="")
+        + '[[data]]\npath = "sky"\nempty = true\nby = "image"\n'
+        + "[input]\nwidth = 64\nheight = 64\n"
+        + '[learning]\nepochs = 1\nbatch = 2\nprecision = "fp32"\n'
+    )
+    run = smoke_folder.parent / "run"
+    assert main(["-q", "train", str(config), "--out", str(run)]) == 0
+    with (run / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    false_gas, smoke = float(row["val/sky/false_gas"]), float(row["val/smoke/mean_iou"])
+    assert 0 <= false_gas <= 1
+    assert float(row["val/mean_iou"]) == pytest.approx((1 - false_gas + smoke) / 2)
