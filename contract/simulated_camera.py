@@ -17,6 +17,8 @@ __all__ = ["Camera", "infrared_camera", "palette", "visible_camera"]
 
 Float = NDArray[np.float32]
 
+_LINE_NOISE = 0.85  # levels that what comes after the sensor adds to an enlarged picture
+
 
 _TURNED = (
     (slice(None), slice(None)),
@@ -80,14 +82,16 @@ class Camera:
         if self.pattern is not None:
             levels += self.pattern
         # one plane of noise, turned over for each colour, looks as independent at a third the cost
-        noise = random.standard_normal(levels.shape[:2], np.float32)
-        noise *= np.float32(self.noise)
+        noise = random.standard_normal((height, width), np.float32)
+        grain = noise[: levels.shape[0], : levels.shape[1]] * np.float32(self.noise)
         for channel, turned in zip(range(levels.shape[2]), _TURNED, strict=False):
-            levels[..., channel] += noise[turned]
+            levels[..., channel] += grain[turned]
         levels[self.dead[0], self.dead[1]] = self.stuck
         if self.block is not None:
             levels = _coded(levels, self.block, self.coarse)
-        levels = _enlarged(levels, self.pitch, height, width)
+        if self.pitch > 1:
+            levels = _enlarged(levels, self.pitch, height, width)
+            levels += noise[::-1, ::-1, None] * np.float32(_LINE_NOISE)
         levels += np.float32(0.5)
         np.clip(levels, 0, 255, out=levels)
         return levels.astype(np.uint8)
@@ -201,8 +205,6 @@ def _coded(levels: Float, block: tuple[int, int], coarse: float) -> Float:
 
 def _enlarged(levels: Float, pitch: int, height: int, width: int) -> Float:
     """Interpolate `pitch` times between sensor pixels."""
-    if pitch == 1:
-        return levels
     for axis, count in ((0, height), (1, width)):
         most = levels.shape[axis] - 1
         place = np.clip((np.arange(count) + 0.5) / pitch - 0.5, 0, most)

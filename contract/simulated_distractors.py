@@ -69,7 +69,7 @@ class Steam:
     def opacity(self, time: float) -> Float:
         """Share of the background that it hides, (h, w)."""
         droplets = self.plume.density(time) * np.float32(1 / self.dense) - np.float32(self.vanishes)
-        return np.asarray(1 - np.exp(np.float32(-3) * np.maximum(droplets, 0)), np.float32)
+        return np.asarray(1 - np.exp(np.float32(-4) * np.maximum(droplets, 0)), np.float32)
 
 
 class Distractors:
@@ -215,7 +215,7 @@ def _steam(random: np.random.Generator, vent: complex, width: int, height: int) 
     )
     plume = Plume(release, random, width, height)
     near = plume.density(60.0)
-    dense = float(np.quantile(near[near > 0], 0.97)) if (near > 0).any() else 1.0
+    dense = float(np.quantile(near[near > 0], 0.94)) if (near > 0).any() else 1.0
     return Steam(plume, max(dense, 1e-6), random.uniform(0.1, 0.35))
 
 

@@ -290,7 +290,7 @@ class SimulatedScene:
             few = self._still[::3, ::3]
             low, high = (float(each) for each in np.quantile(few, (0.01, 0.99)))
             span = max(high - low, 2.0)
-            share = float(np.exp(random.uniform(np.log(0.12), np.log(1.1)))) / (1 - np.exp(-thick))
+            share = float(np.exp(random.uniform(np.log(0.15), np.log(1.2)))) / (1 - np.exp(-thick))
             sign = 1 if random.random() < 0.65 else -1
             self._gas_kelvin = behind + sign * span * min(share, 1.5)
             bounds = min(low, self._gas_kelvin), max(high, self._gas_kelvin)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+import tomli
 
 from contract.data_folder import DataFolder
 from gasedge.cli import main
+from train.simulate import FRAMES_APART, Simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,30 @@ def test_a_clip_shows_no_gas_before_its_onset(tmp_path):
     before, still, after = (np.mean(frames[a:b], axis=0) for a, b in ((0, 12), (12, 25), (80, 92)))
     assert np.abs(before - still).max() < 25
     assert np.abs(before - after).max() > 25
+
+
+def test_density_is_written_as_16_bits_with_its_unit(tmp_path):
+    arguments = ["-q", "simulate", str(tmp_path / "out"), *SMALL, "--density", "--plumes", "1"]
+    assert main([*arguments, "--distractors", "1"]) == 0
+    said = tomli.loads((tmp_path / "out" / "density.toml").read_text())
+    assert said["unit"] == "ppm m"
+    written = sorted((tmp_path / "out" / "density").iterdir())
+    assert len(written) == 6
+    scene = Simulation("gas", 64, 48, 9, None, 1.0, 1.0).scene(0)
+    levels = cv2.imread(str(written[1]), cv2.IMREAD_UNCHANGED)
+    assert levels.dtype == np.uint16
+    exact = scene.density(FRAMES_APART)
+    assert exact.max() > 100
+    np.testing.assert_allclose(levels * said["a_level"], exact, atol=0.51 * said["a_level"])
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0, 0, 0), (0.5, 10, 30), (1, 40, 40)])
+def test_as_many_scenes_have_plumes_and_distractors_as_asked(share, least, most):
+    made = Simulation("smoke", 32, 32, 1, None, share, share)
+    scenes = [made.scene(number) for number in range(40)]
+    assert least <= sum(scene.has_plume for scene in scenes) <= most
+    assert least <= sum(scene.has_distractors for scene in scenes) <= most
+    assert not made.scene(0, plume=False).has_plume
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path, capsys):
