@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from contract.plume_scores import FOUND_SHARE, PRESENT
 from contract.score_page import LEGEND, heading, number, paragraph, picture_rows, table
-from contract.score_text import box_table
+from contract.score_text import box_table, interval_lines
 from contract.svg_charts import Line, bar_chart, line_chart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from contract.clip_scores import ClipScores
     from contract.evaluation import Evaluation, PlantScores
-    from contract.intervals import Interval
+    from contract.intervals import IouIntervals
     from contract.reliability import Reliability
     from contract.scores import Scores
     from contract.weak_evaluation import BoxEvaluation, TileEvaluation
@@ -22,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["box_sections", "clip_sections", "data_sections", "plant_sections", "tile_sections"]
 
 
-def data_sections(result: Evaluation, intervals: Mapping[str, Interval | None]) -> list[str]:
+def data_sections(result: Evaluation, intervals: IouIntervals | None) -> list[str]:
     """All of a set with masks, pictures included."""
     return [
         heading("Masks"),
         paragraph("Pooled over all pixels; what the truth does not label counts as background."),
         _class_table(result.scores),
-        *(_interval_line(name, each) for name, each in intervals.items()),
+        *(paragraph(line) for line in interval_lines(intervals)),
         *plant_sections(result.plant),
         *_ends(result),
     ]
@@ -135,15 +133,6 @@ def _class_table(scores: Scores) -> str:
     rows.append(["mean", number(scores.mean_iou), number(scores.mean_f1), "", "", ""])
     rows.append(["mean of images", number(scores.image_mean_iou), "", "", "", ""])
     return table(["class", "IoU", "F1", "precision", "recall", "pixels"], rows)
-
-
-def _interval_line(name: str, found: Interval | None) -> str:
-    if found is None:
-        return paragraph(f"{name}: no interval; at least two groups with gas are needed.")
-    return paragraph(
-        f"{name}: {found.value:.4f}, 95 % interval {found.low:.4f} to {found.high:.4f} "
-        f"by resampling {found.n_groups} groups."
-    )
 
 
 def box_sections(result: BoxEvaluation) -> list[str]:

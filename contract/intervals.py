@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from contract.errors import InputError
+from contract.scores import gas_iou_of, mean_iou_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
     from contract.scores import ImageScore
 
-__all__ = ["LEVEL", "RESAMPLES", "Interval", "grouped_interval", "sums_by_group"]
+__all__ = [
+    "LEVEL",
+    "RESAMPLES",
+    "Interval",
+    "IouIntervals",
+    "grouped_interval",
+    "iou_intervals",
+    "sums_by_group",
+]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -38,6 +47,15 @@ class Interval(BaseModel):
     low: float
     high: float
     n_groups: int
+
+
+class IouIntervals(BaseModel):
+    """Intervals of a set; None where there are fewer than two groups, or no gas at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gas_smoke_iou: Interval | None
+    mean_iou: Interval | None
 
 
 def grouped_interval(
@@ -77,6 +95,23 @@ def grouped_interval(
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high), n_groups=n_groups)
+
+
+def iou_intervals(images: Sequence[ImageScore], groups: Mapping[str, str]) -> IouIntervals:
+    """Intervals of gas-smoke IoU and mean IoU, pooled over pixels, by resampling groups.
+
+    Args:
+        images: as a `ScoreBoard` collected them.
+        groups: image name -> group.
+
+    Raises:
+        InputError: when there is no image.
+    """
+    sums = sums_by_group(images, groups)
+    return IouIntervals(
+        gas_smoke_iou=grouped_interval(sums, gas_iou_of),
+        mean_iou=grouped_interval(sums, mean_iou_of),
+    )
 
 
 def sums_by_group(images: Sequence[ImageScore], groups: Mapping[str, str]) -> NDArray[np.int64]:

@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING
 from contract.plume_scores import FOUND_SHARE, PRESENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from contract.box_scores import BoxScores
     from contract.clip_scores import ClipScores, TileScores
     from contract.evaluation import PlantScores
-    from contract.intervals import Interval
+    from contract.intervals import IouIntervals
     from contract.scores import Scores
 
-__all__ = ["box_lines", "box_table", "clip_lines", "data_lines", "tile_lines"]
+__all__ = ["box_lines", "box_table", "clip_lines", "data_lines", "interval_lines", "tile_lines"]
 
 
-def data_lines(
-    scores: Scores, plant: PlantScores, intervals: Mapping[str, Interval | None]
-) -> list[str]:
+def data_lines(scores: Scores, plant: PlantScores, intervals: IouIntervals | None) -> list[str]:
     """Scores of a set with masks."""
     rows = [f"{'class':12} {'IoU':>7} {'F1':>7} {'precision':>9} {'recall':>7} {'pixels':>10}"]
     for name, each in scores.classes.items():
@@ -31,14 +27,25 @@ def data_lines(
         )
     rows.append(f"{'mean':12} {_number(scores.mean_iou):>7} {_number(scores.mean_f1):>7}")
     rows.append(f"mean IoU averaged over images: {_number(scores.image_mean_iou)}")
-    for name, found in intervals.items():
-        rows.append(
+    return [*rows, *interval_lines(intervals), "", *_plant_lines(plant)]
+
+
+def interval_lines(intervals: IouIntervals | None) -> list[str]:
+    """Intervals by resampling groups, where they were asked for."""
+    if intervals is None:
+        return []
+    lines = []
+    for name, found in (
+        ("gas-smoke IoU", intervals.gas_smoke_iou),
+        ("mean IoU", intervals.mean_iou),
+    ):
+        lines.append(
             f"{name}: {found.value:.4f}, 95 % interval {found.low:.4f} to {found.high:.4f} "
-            f"({found.n_groups} groups)"
+            f"by resampling {found.n_groups} groups"
             if found
             else f"{name}: no interval, at least two groups with gas are needed"
         )
-    return [*rows, "", *_plant_lines(plant)]
+    return lines
 
 
 def _plant_lines(plant: PlantScores) -> list[str]:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from contract.intervals import Interval
     from contract.scores import Scores
     from contract.segmenter import Segmenter
 
@@ -35,9 +34,8 @@ def scored_on_data(
     from contract.data_folder import DataFolder
     from contract.evaluation import evaluate
     from contract.evaluation_page import data_sections
-    from contract.intervals import RESAMPLES, grouped_interval, sums_by_group
+    from contract.intervals import RESAMPLES, iou_intervals
     from contract.score_text import data_lines
-    from contract.scores import gas_iou_of, mean_iou_of
 
     folder = DataFolder.open(data, only)
     # read before the work: a wrong column must not be found after minutes
@@ -45,17 +43,10 @@ def scored_on_data(
     result = evaluate(segmenter, folder, groups=groups)
     numbers = result.scores.model_dump() | {"labelled": list(result.labelled)}
     numbers |= result.plant.model_dump()
-    intervals: dict[str, Interval | None] = {}
-    if groups:
-        sums = sums_by_group(result.images, groups)
-        gas, mean = (grouped_interval(sums, each) for each in (gas_iou_of, mean_iou_of))
-        intervals = {"gas-smoke IoU": gas, "mean IoU": mean}
-        numbers["intervals"] = {
-            "group": group,
-            "resamples": RESAMPLES,
-            "gas_smoke_iou": gas and gas.model_dump(),
-            "mean_iou": mean and mean.model_dump(),
-        }
+    intervals = iou_intervals(result.images, groups) if groups else None
+    if intervals:
+        of_what = {"group": group, "resamples": RESAMPLES}
+        numbers["intervals"] = of_what | intervals.model_dump()
     return Scored(
         f"{result.scores.n_images} images",
         numbers,

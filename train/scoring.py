@@ -11,11 +11,13 @@ from tqdm import tqdm
 from contract.evaluation import Evaluator
 from contract.gallery import Gallery
 from contract.geometry import InputGeometry
+from contract.intervals import iou_intervals
 from train.networks.checkpoint import LoadedNetwork
 from train.networks.torch_segmenter import TorchSegmenter
 
 if TYPE_CHECKING:
     from contract.evaluation import PlantScores
+    from contract.intervals import IouIntervals
     from contract.scores import Scores
     from train.datasets import DataSet, ValidationFrames
     from train.networks.frame_network import FrameNetwork
@@ -34,6 +36,7 @@ class DataScores:
     split: str
     scores: Scores
     plant: PlantScores
+    intervals: IouIntervals  # by resampling the groups of the split
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `scores.json`."""
@@ -44,6 +47,7 @@ class DataScores:
             "disjoint_from": "training, by group and by picture"
             + ("" if self.split == "test" else "; but the best epoch was chosen on it"),
             "scores": self.scores.model_dump(mode="json"),
+            "intervals": self.intervals.model_dump(mode="json"),
             **self.plant.model_dump(mode="json"),
         }
 
@@ -77,11 +81,24 @@ def score_split(
             shown = batch.numpy()
             found = segmenter.segment(shown)
             for at, stem in enumerate(stems):
-                evaluators[int(numbers[at])].add(
-                    shown[at], truths[at].numpy(), found.mask[at], found.score[at], name=stem
+                number = int(numbers[at])
+                evaluators[number].add(
+                    shown[at],
+                    truths[at].numpy(),
+                    found.mask[at],
+                    found.score[at],
+                    name=stem,
+                    group=f"{number}/{data_sets[number].groups[stem]}",
                 )
     scored = [
-        DataScores(data.name, data.what, side, result.scores, result.plant)
+        DataScores(
+            data.name,
+            data.what,
+            side,
+            result.scores,
+            result.plant,
+            iou_intervals(result.images, data.groups),
+        )
         for data, evaluator in zip(data_sets, evaluators, strict=True)
         if (result := evaluator.result()).images
     ]
