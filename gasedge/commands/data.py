@@ -110,3 +110,21 @@ def import_(  # noqa: PLR0913 - one argument an option
         f"{done.path}: {done.pictures} pictures in {done.groups} groups; "
         + (f"pixels: {shares}" if shares else "no masks: no gas in any")
     )
+
+
+@command.command()
+@click.argument("config", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="HTML file to write.")
+@click.option(
+    "--samples", type=click.IntRange(1, 50), default=2, show_default=True, help="Of each data set."
+)
+def augmented(*, config: Path, out: Path, samples: int) -> None:
+    """Write a page of what the training of CONFIG makes of its pictures and masks.
+
+    Each augmentation alone, by its name in [augment], then all together.
+    """
+    from train.augmentation_page import write_augmentation_page
+    from train.config import load_train_config
+
+    shown = write_augmentation_page(load_train_config(config), out, samples=samples)
+    click.echo(f"{out}: {shown} pictures")
