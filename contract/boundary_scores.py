@@ -70,6 +70,7 @@ class BoundaryBoard:
         if not drawn.any():
             self._f1.append(0.0)
             return
+        true, drawn = _cropped(true, drawn)
         drawn_to_true, true_to_drawn = _distance_to(true)[drawn], _distance_to(drawn)[true]
         both = drawn_to_true.sum() + true_to_drawn.sum()
         self._distances.append(float(both) / (drawn_to_true.size + true_to_drawn.size))
@@ -88,6 +89,16 @@ class BoundaryBoard:
             f1=sum(f1) / len(f1) if f1 else None,
             tolerance_px=self._tolerance_px,
         )
+
+
+def _cropped(
+    one: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Both within the rectangle round both: distances inside it are the same and sooner found."""
+    rows = np.flatnonzero((one | other).any(1))
+    columns = np.flatnonzero((one | other).any(0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return one[part], other[part]
 
 
 def _distance_to(pixels: NDArray[np.bool_]) -> NDArray[np.float64]:

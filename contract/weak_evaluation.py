@@ -195,6 +195,8 @@ def _watched_video(
 
 def _watched_folder(segmenter: Segmenter, path: Path, fps: float, every: int) -> list[WatchedClip]:
     folder = DataFolder.open(path)
+    if GAS_SMOKE not in folder.labelled:
+        raise InputError(f"{path}: its masks do not label gas-smoke, so nobody knows when it comes")
     groups = folder.groups()
     alone = len(set(groups.values())) == len(folder)  # no clip has two frames: all are one
     clips: dict[str, list[str]] = {}

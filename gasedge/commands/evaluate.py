@@ -123,6 +123,8 @@ def command(  # noqa: PLR0913 - one argument per option
     _of(tiles, "--tiles", {"--grids": grids})
     _of(clip, "--clip", {"--onset-s": onset_s, "--fps": fps})
     _of(tiles or clip, "--tiles or --clip", {"--every": every})
+    if report and report.is_dir():
+        raise ConfigError(f"{report}: is a folder; --report names the page to write")
     only = read_stems(list_file) if list_file else None
     split = list_file.name if list_file else "all"
     segmenter, bundle, used = opened_model(

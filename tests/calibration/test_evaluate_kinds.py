@@ -179,6 +179,18 @@ def test_masks_of_a_folder_say_when_the_gas_comes_in_each_of_its_clips(
     assert (rule["median_delay_s"], rule["quiet_s"]) == (0.5, 3.5)
 
 
+def test_folder_whose_masks_do_not_label_gas_cannot_say_when_it_comes(
+    taught_original, tmp_path, capsys
+):
+    shown, _ = scenes(2, seed=3)
+    write_pictures(tmp_path / "images", shown)
+    write_pictures(tmp_path / "masks", [np.zeros((SIDE, SIDE), np.uint8)] * 2)
+    (tmp_path / "labels.toml").write_text('[values]\n0 = "background"\n9 = "machine"\n')
+    given = ["--clip", str(tmp_path), "--fps", "5"]
+    assert main(["-q", "evaluate", str(taught_original), *given]) == 1
+    assert "do not label gas-smoke" in capsys.readouterr().err
+
+
 def test_group_gives_an_interval_and_the_scores_stay(taught_original, tmp_path, capsys):
     shown, masks = scenes(8, seed=21)
     write_pictures(tmp_path / "images", shown)
@@ -263,6 +275,7 @@ def names(pictures, boxes, tiles, clip, tmp_path):
         (["--boxes", "{data}"], 1, "a picture without gas has an empty file"),
         (["--clip", "{clip}"], 2, "say with --onset-s when the gas comes"),
         (["--clip", "{data}"], 2, "say with --fps"),
+        (["--boxes", "{boxes}", "--report", "{boxes}"], 2, "--report names the page"),
         (["--clip", "nowhere.avi", "--onset-s", "1"], 1, "nowhere.avi: is not a file"),
         (["--clip", "{broken}", "--onset-s", "1"], 1, "cannot be opened as a video"),
         (["--data", "{data}", "--group", "site"], 2, "with a column site for groups"),
