@@ -123,8 +123,8 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
         for data, board in zip(self._data_sets, boards, strict=True):
             if not board.images:
                 continue
-            mean, of_data = _validation_of(data, board.scores())
-            means.append(mean)
+            score, of_data = _validation_of(data, board.scores())
+            means.append(score)
             row |= of_data
         row["val/mean_iou"] = sum(means) / len(means)
         row["rate"] = float(self.trainer.optimizers[0].param_groups[-1]["lr"])
