@@ -90,6 +90,9 @@ class SplitConfig(Section):
     val: Share = 0.15
     test: Share = 0.15
     seed: int = 0
+    # folder of <data>/train.txt, val.txt and test.txt, as a run leaves them in splits/: a data set
+    # that has a folder there is what these lists name, nothing is drawn
+    lists: str | None = None
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -182,7 +185,10 @@ def load_train_config(path: Path) -> TrainConfig:
     if network.initial_weights:
         weights = str(_resolved(network.initial_weights, base, path))
         network = network.model_copy(update={"initial_weights": weights})
-    return config.model_copy(update={"data": data, "network": network})
+    split = config.split
+    if split.lists:
+        split = split.model_copy(update={"lists": str(_resolved(split.lists, base, path))})
+    return config.model_copy(update={"data": data, "network": network, "split": split})
 
 
 def _resolved(text: str, base: Path, file: Path) -> Path:

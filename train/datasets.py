@@ -25,6 +25,7 @@ from contract.pictures import fit_mask, fit_picture, read_picture
 from train.duplicates import look_of, same_view
 from train.processes import ALONE
 from train.simulate import Simulation
+from train.split_lists import listed_sides
 from train.splits import SPLITS, Picture, split
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def gather(config: TrainConfig) -> list[DataSet]:
     """
     opened = [_folder(each, config.split) for each in config.data]
     opened += [_simulated(each, config.input) for each in config.simulated]
+    if config.split.lists:
+        lists = Path(config.split.lists)
+        opened = [(data, _as_listed(pictures, lists, data.name)) for data, pictures in opened]
     pictures = [picture for _, of_one in opened for picture in of_one]
     shares = split(pictures, config.split, _same_views(pictures))
     return [
@@ -104,6 +108,14 @@ def _folder(config: DataConfig, shares: SplitConfig) -> tuple[DataSet, list[Pict
         empty=folder.meaning.empty,
     )
     return data, pictures
+
+
+def _as_listed(pictures: list[Picture], lists: Path, data: str) -> list[Picture]:
+    """Take the pictures that lists name, each for its side; all where they do not know the set."""
+    sides = listed_sides(lists, data, {picture.stem for picture in pictures})
+    if sides is None:
+        return pictures
+    return [replace(each, side=sides[each.stem]) for each in pictures if each.stem in sides]
 
 
 def _groups(folder: DataFolder, config: DataConfig, shares: SplitConfig) -> dict[str, str]:

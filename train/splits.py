@@ -33,7 +33,7 @@ class Picture:
     stem: str
     group: str
     content: str  # equal for equal pictures
-    side: str | None = None  # the split that its whole data set is for
+    side: str | None = None  # the split that it is for, by its data set's settings or by a list
     look: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (1024,)
 
 
@@ -100,20 +100,21 @@ def _wanted(pictures: Sequence[Picture], config: SplitConfig) -> Mapping[str, di
         key = picture.data, picture.side
         count[key] = count.get(key, 0) + 1
     shares = {"train": 1 - config.val - config.test, "val": config.val, "test": config.test}
-    return {
-        data: {s: n * (float(s == side) if side else share) for s, share in shares.items()}
-        for (data, side), n in count.items()
-    }
+    wanted = {picture.data: dict.fromkeys(SPLITS, 0.0) for picture in pictures}
+    for (data, side), n in count.items():
+        for each, share in shares.items():
+            wanted[data][each] += n * (float(each == side) if side else share)
+    return wanted
 
 
 def _wanted_side(members: Sequence[Picture]) -> str | None:
-    """The side that data sets for one side alone draw their cluster to."""
+    """The side that pictures which are for one side alone draw their cluster to."""
     sides = {picture.side: picture for picture in members if picture.side}
     if len(sides) > 1:
         (one, first), (other, second) = sorted(sides.items())[:2]
         raise InputError(
-            f"{first.data} is for {one} alone, {second.data} for {other}, yet {first.stem} and "
-            f"{second.stem} belong together; take one of both groups out"
+            f"{first.data}/{first.stem} is for {one} alone, {second.data}/{second.stem} for "
+            f"{other}, yet they belong together; take one of both groups out"
         )
     return next(iter(sides), None)
 
