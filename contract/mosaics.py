@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Mosaics", "Tile"]
 
 _TABLE = "tiles.csv"
+_LABELS = {"0": False, "1": True}
 _COLUMNS = ("grid", "row", "col", "smoke_label", "status")
 
 
@@ -71,13 +72,15 @@ class Mosaics:
                 rows = list(reader)
             every = [
                 (
-                    Tile(r["grid"], int(r["row"]), int(r["col"]), r["smoke_label"] == "1"),
+                    Tile(r["grid"], int(r["row"]), int(r["col"]), _LABELS[r["smoke_label"]]),
                     r["status"],
                 )
                 for r in rows
             ]
         except (OSError, UnicodeDecodeError, csv.Error, ValueError, TypeError) as error:
             raise InputError(f"{file}: cannot be read as a table of tiles ({error})") from error
+        except KeyError as error:
+            raise InputError(f"{file}: smoke_label {error} is neither 0 nor 1") from error
         names = sorted({tile.grid for tile, _ in every})
         for pattern in grids:
             if not any(fnmatch(name, pattern) for name in names):
