@@ -126,7 +126,7 @@ def command(  # noqa: PLR0913 - one argument per option
     if report and report.is_dir():
         raise ConfigError(f"{report}: is a folder; --report names the page to write")
     only = read_stems(list_file) if list_file else None
-    split = list_file.name if list_file else "all"
+    split = list_file.name if list_file else grids or "all"
     segmenter, bundle, used = opened_model(
         model, of_bundle, Precision(precision) if precision else None, backend, threads
     )

@@ -132,7 +132,9 @@ def test_tiles_are_judged_by_their_label_and_repeats_are_left_out(taught_origina
 
 
 def test_grids_taken_for_training_can_be_left_out(taught_original, tiles, capsys):
-    found = evaluated(capsys, taught_original, "--tiles", tiles, "--grids", "tw*")["tiles"]
+    told = evaluated(capsys, taught_original, "--tiles", tiles, "--grids", "tw*")
+    found = told["tiles"]
+    assert told["split"] == "tw*"
     assert (found["tiles_with_smoke"], found["tiles_without"]) == (0, 3)
     assert found["area_under_roc"] is None
 
