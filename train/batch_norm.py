@@ -28,7 +28,7 @@ def with_shared_batch_norm(network: nn.Module, processes: Processes) -> None:
         if type(module) is nn.BatchNorm2d:
             # torch's own runs on GPUs only
             shared: nn.Module = (
-                nn.SyncBatchNorm.convert_sync_batchnorm(module)
+                nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
                 if torch.cuda.is_available()
                 else _SharedBatchNorm(module)
             )
@@ -78,6 +78,8 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         """Move the running statistics on, as torch does, by the unbiased variance."""
         total = count * distributed.get_world_size()
         momentum = self.momentum or 0.0
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance * (total / (total - 1)), momentum)
-        self.num_batches_tracked += 1
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (total / (total - 1)), momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)

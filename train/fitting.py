@@ -18,7 +18,6 @@ from contract.errors import GasedgeError
 from train.batch_norm import with_shared_batch_norm
 from train.datasets import ShuffledKeys
 from train.lightning_parts import (
-    AfterEpoch,
     EndsWithTheOthers,
     EpochBar,
     WholeFiles,
@@ -29,7 +28,7 @@ from train.lightning_parts import (
 from train.run_folder import best_state, last_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from train.config import LearningConfig
@@ -49,7 +48,7 @@ def fit(
     run: Path,
     processes: Processes,
     goes_on: bool,
-    after_epoch: Callable[[int, float], None] | None,
+    callbacks: Sequence[pl.Callback],
 ) -> None:
     """Train `module` to its last epoch, keeping the best epoch's weights and the last state.
 
@@ -61,7 +60,7 @@ def fit(
         run: the run's folder.
         processes: that train together.
         goes_on: whether to take up the last state.
-        after_epoch: told the number of the finished epoch and its validation score.
+        callbacks: more of Lightning's.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C.
@@ -78,7 +77,7 @@ def fit(
     scored = range(processes.rank, len(validation), processes.size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(lightning|torch)\..*")
-        trainer = _trainer(learning, run, processes, after_epoch)
+        trainer = _trainer(learning, run, processes, callbacks)
         try:
             trainer.fit(
                 module,
@@ -104,7 +103,7 @@ def _trainer(
     learning: LearningConfig,
     run: Path,
     processes: Processes,
-    after_epoch: Callable[[int, float], None] | None,
+    callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
     best = ModelCheckpoint(
         dirpath=best_state(run).parent,
@@ -122,14 +121,12 @@ def _trainer(
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    callbacks: list[Any] = [best, last]
-    if after_epoch:
-        callbacks.append(AfterEpoch(after_epoch))
+    fitted: list[pl.Callback] = [best, last, *callbacks]
     if processes.first:
-        callbacks.append(EpochBar())
+        fitted.append(EpochBar())
     strategy: Any = "auto"
     if processes.size > 1:
-        callbacks.append(EndsWithTheOthers())
+        fitted.append(EndsWithTheOthers())
         # statistics of BatchNorm are shared already
         strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
     return pl.Trainer(
@@ -140,7 +137,7 @@ def _trainer(
         precision=precision_of(learning.precision),
         max_epochs=learning.epochs,
         logger=TensorBoardLogger(run, name="tensorboard", version=""),
-        callbacks=callbacks,
+        callbacks=fitted,
         plugins=[WholeFiles()],
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -29,7 +29,7 @@ from train.result import TrainingResult, write_result
 from train.run_folder import agree_with_earlier, last_state, write_splits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from train.config import TrainConfig
     from train.datasets import DataSet
@@ -50,28 +50,36 @@ class _Prepared:
     sides: dict[str, ValidationFrames]
     module: SegmentationModule
     filled: str  # what the network starts from
+    goes_on: bool  # from the last finished epoch of a stopped run
 
 
-def train(
-    config: TrainConfig, run: Path, after_epoch: Callable[[int, float], None] | None = None
-) -> TrainingResult | None:
+def train(config: TrainConfig, run: Path, callbacks: Sequence[pl.Callback] = ()) -> TrainingResult:
     """Train, or go on where `run` was stopped.
 
     Args:
         config: what to train.
         run: the run's folder; several machines must share it.
-        after_epoch: told each finished epoch's number, from 1, and its validation score.
-
-    Returns:
-        The result; None in all processes but the first.
+        callbacks: more of Lightning's, in every process.
 
     Raises:
         GasedgeError: when data, configuration or disk do not allow it, or the run is done.
         KeyboardInterrupt: on Ctrl-C; the run can be taken up from its last finished epoch.
+        SystemExit: in every process but the first, when its work is done or failed.
     """
     try:
         with joined() as processes:
-            return _train(config, run, processes, after_epoch)
+            fitted = _fitted(config, run, processes, callbacks)
+        if not processes.first:
+            raise SystemExit(0)
+        return write_result(
+            config,
+            run,
+            fitted.module,
+            fitted.data_sets,
+            fitted.sides,
+            fitted.filled,
+            went_on=fitted.goes_on,
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -80,24 +88,23 @@ def train(
         ) from error
 
 
-def _train(
+def _fitted(
     config: TrainConfig,
     run: Path,
     processes: Processes,
-    after_epoch: Callable[[int, float], None] | None,
-) -> TrainingResult | None:
+    callbacks: Sequence[pl.Callback],
+) -> _Prepared:
     processes.only_first(lambda: agree_with_earlier(config, run))
-    goes_on = last_state(run).exists()
-    if len(set(processes.gathered((run / "config.json").exists()))) > 1:
+    if not all(processes.gathered((run / "config.json").exists())):
         raise ConfigError(f"{run}: not every process sees it; put it on a disk they all share")
-    prepared = processes.agreed(lambda: _prepared(config, run, processes, goes_on=goes_on))
+    prepared = processes.agreed(lambda: _prepared(config, run, processes))
     _log.info(
         "%s: %d training and %d validation pictures, %d steps, %s%s",
         run,
         len(prepared.frames),
         len(prepared.sides["val"]),
         _steps(config, prepared.frames),
-        "going on from the last finished epoch" if goes_on else prepared.filled,
+        "going on from the last finished epoch" if prepared.goes_on else prepared.filled,
         f", {processes.size} processes" if processes.size > 1 else "",
     )
     fit(
@@ -107,24 +114,15 @@ def _train(
         learning=config.learning,
         run=run,
         processes=processes,
-        goes_on=goes_on,
-        after_epoch=after_epoch,
+        goes_on=prepared.goes_on,
+        callbacks=callbacks,
     )
-    if not processes.first:
-        return None
-    return write_result(
-        config,
-        run,
-        prepared.module,
-        prepared.data_sets,
-        prepared.sides,
-        prepared.filled,
-        went_on=goes_on,
-    )
+    return prepared
 
 
-def _prepared(config: TrainConfig, run: Path, processes: Processes, *, goes_on: bool) -> _Prepared:
+def _prepared(config: TrainConfig, run: Path, processes: Processes) -> _Prepared:
     learning = config.learning
+    goes_on = last_state(run).exists()
     if learning.batch % processes.size:
         raise ConfigError(
             f"learning.batch {learning.batch} does not divide over {processes.size} processes; "
@@ -162,7 +160,7 @@ def _prepared(config: TrainConfig, run: Path, processes: Processes, *, goes_on: 
     module = SegmentationModule(
         network, learning, _steps(config, frames), data_sets, run / "metrics.csv", processes
     )
-    return _Prepared(data_sets, frames, sides, module, filled)
+    return _Prepared(data_sets, frames, sides, module, filled, goes_on)
 
 
 def _steps(config: TrainConfig, frames: TrainingFrames) -> int:

@@ -35,8 +35,6 @@ def command(config: Path, out: Path | None) -> int:
     from train.learning import train  # torch comes in here, after CONFIG is known to be right
 
     result = train(settings, out or Path("runs") / config.stem)
-    if result is None:
-        return 0
     for each in result.scores:
         scores = each.scores
         gas = scores.classes["gas-smoke"].iou

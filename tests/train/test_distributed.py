@@ -22,6 +22,7 @@ from train.augment import Augmentation
 from train.config import load_train_config
 from train.datasets import ShuffledKeys, TrainingFrames, gather
 from train.learning import train
+from train.lightning_parts import AfterEpoch
 from train.losses import segmentation_loss
 from train.networks.checkpoint import network_from_checkpoint
 from train.processes import Processes
@@ -216,7 +217,7 @@ def test_a_run_of_one_process_goes_on_with_two(pair, tmp_path):
         raise Stopped
 
     with pytest.raises(Stopped):
-        train(load_train_config(config), tmp_path / "run", stop)
+        train(load_train_config(config), tmp_path / "run", [AfterEpoch(stop)])
     with together(config, tmp_path / "run") as process:
         _, said = process.communicate(timeout=250)
     assert process.returncode == 0, said
