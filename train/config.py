@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, TYPE_CHECKING, TypeVar, overload
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,7 @@ class DataConfig(Section):
     index: str | None = None  # CSV in the folder; None: index.csv or scenes.csv if there is one
     group: str | None = None  # its column of what must stay together in a split
     by: By | None = None  # None: as [split] says
+    near_duplicates: bool | None = None  # None: as [split] says; false for runs of one fixed camera
     side: Literal["train", "val", "test"] | None = None  # all of it; None: shares as [split] says
     repeat: int = Field(default=1, ge=1, le=1000)  # times a picture is shown in an epoch
     limit: int | None = Field(default=None, ge=1)  # take this many pictures, spread over the folder
@@ -169,13 +170,24 @@ class TrainConfig(Section):
         return self
 
 
-def load_train_config(path: Path) -> TrainConfig:
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+@overload
+def load_train_config(path: Path) -> TrainConfig: ...
+@overload
+def load_train_config(path: Path, model: type[Config]) -> Config: ...
+def load_train_config(path: Path, model: type[TrainConfig] = TrainConfig) -> TrainConfig:
     """Read a training's file; paths in it become absolute.
+
+    Args:
+        path: the TOML file.
+        model: a training, or what adds tables of its own to one.
 
     Raises:
         ConfigError: one line for each fault.
     """
-    config = load_config(path, TrainConfig)
+    config = load_config(path, model)
     base = path.absolute().parent
     data = tuple(
         each.model_copy(update={"path": str(_resolved(each.path, base, path))})

@@ -87,9 +87,10 @@ def _folder(config: DataConfig, shares: SplitConfig) -> tuple[DataSet, list[Pict
         spread = np.linspace(0, len(stems) - 1, config.limit).round().astype(int)
         stems = [stems[at] for at in spread]
     pictures = []
+    compared = shares.near_duplicates if config.near_duplicates is None else config.near_duplicates
     for stem in tqdm(stems, f"compare pictures of {name}", delay=2, leave=False):
         file = folder.images[stem]
-        look = look_of(read_picture(file)) if shares.near_duplicates else None
+        look = look_of(read_picture(file)) if compared else None
         pictures.append(Picture(name, stem, groups[stem], sha256_of_file(file), config.side, look))
     known = MACHINE in folder.labelled or config.no_machines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from typing import Literal
 
+    from train.checking.check import FolderCheck
     from train.formats.request import Grouping
 
 __all__ = ["command"]
@@ -128,3 +130,77 @@ def augmented(*, config: Path, out: Path, samples: int) -> None:
 
     shown = write_augmentation_page(load_train_config(config), out, samples=samples)
     click.echo(f"{out}: {shown} pictures")
+
+
+@command.command()
+@click.argument("folder", type=_PATH)
+@click.option(
+    "--list-dir",
+    type=_PATH,
+    help="Splits to check too: RUN/splits/NAME of a training.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every file.")
+def check(*, folder: Path, list_dir: Path | None, as_json: bool) -> int:
+    """Say what FOLDER holds, what is odd about it and what must be mended.
+
+    Class balance, sizes of plumes, broken files, masks that do not fit or look wrong, pictures that
+    stand twice, and views that a split would tear apart. Exit code 3: something must be mended.
+    """
+    from train.checking.check import check_folder
+
+    found = check_folder(folder, list_dir)
+    click.echo(json.dumps(found.as_dict()) if as_json else _check_text(found))
+    return 0 if found.sound else 3
+
+
+_SHOWN = 6  # files of a finding
+
+
+def _check_text(found: FolderCheck) -> str:
+    sizes = [f"{n} of {size}" for size, n in found.sizes.items()]
+    more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
+    lines = [
+        f"{found.path}: {found.pictures} pictures"
+        + (f" in {found.groups} groups" if found.groups else ""),
+        f"  pictures  {', '.join(sizes[:3])}{more}",
+        f"  colour    {found.grey_pictures} grey, {found.colour_pictures} in colour",
+        f"  labelled  {', '.join(found.labelled)}",
+    ]
+    lines += [
+        f"  {name:10} {share:8.3%} of pixels, in {found.pictures_with[name]} pictures"
+        for name, share in found.pixel_share.items()
+    ]
+    most = max(found.plume_sizes.values(), default=0) or 1
+    lines += ["", "pictures by share of gas:"]
+    lines += [
+        f"  {name:12} {n:6}  {'#' * round(40 * n / most)}" for name, n in found.plume_sizes.items()
+    ]
+    for head, wanted in (("must be mended:", True), ("notes:", False)):
+        some = [each for each in found.findings if each.must_mend == wanted]
+        lines += ["", head] if some else []
+        for each in some:
+            rest = len(each.files) - _SHOWN
+            files = "; ".join(each.files[:_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
+            lines += [f"  {each.kind} ({len(each.files)}): {each.says}", f"    {files}"]
+    if found.sound:
+        lines += ["", "nothing must be mended"]
+    return "\n".join(lines)
+
+
+@command.command()
+@click.argument("folder", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="PNG or JPEG file to write.")
+@click.option("--count", type=click.IntRange(1, 600), default=36, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--empty", is_flag=True, help="FOLDER holds pictures without gas and no masks.")
+def show(*, folder: Path, out: Path, count: int, seed: int, empty: bool) -> None:
+    """Write a contact sheet of FOLDER with outlined masks, from the smallest plume to the largest.
+
+    Gas and smoke are outlined, machines too; what is ignored is darkened.
+    """
+    from contract.data_folder import DataFolder
+    from train.contact_sheet import write_contact_sheet
+
+    opened = DataFolder.open(folder, empty=empty)
+    shown = write_contact_sheet(opened, out, count=count, seed=seed)
+    click.echo(f"{out}: {shown} of {len(opened)} pictures")

@@ -61,7 +61,7 @@ def test_pictures_of_one_view_stay_together_unless_told_otherwise(smoke_folder):
         joined = gathered(smoke_folder, 'by = "image"', f"[split]\nseed = {seed}\n")["smoke"].stems
         assert len({side for side, each in joined.items() for s in each if s in stems[:5]}) == 1
         by_image = gathered(
-            smoke_folder, 'by = "image"', f"[split]\nseed = {seed}\nnear_duplicates = false\n"
+            smoke_folder, 'by = "image"\nnear_duplicates = false', f"[split]\nseed = {seed}\n"
         )["smoke"].stems
         apart += len({side for side, each in by_image.items() for s in each if s in stems[:5]}) > 1
     assert apart > 0

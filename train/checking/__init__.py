@@ -1,0 +1,1 @@
+"""What is in a data folder and what is wrong with it, before a training finds out."""
