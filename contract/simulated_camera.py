@@ -35,6 +35,7 @@ class Camera:
     level: float
     blur: int  # passes of [1 2 1]/4: the optics' modulation transfer
     pitch: int  # pixels of the picture that one of the sensor makes
+    sharpen: float  # how much of what a blur takes away the camera adds again
     noise: float  # temporal, standard deviation in levels
     pattern: Float | None  # (h, w, 1) levels that stay: columns, pixels, left over by the NUC
     drift: float  # largest levels that shading gains until the next non-uniformity correction
@@ -79,6 +80,8 @@ class Camera:
             shading = window((height, width), 7, 7, 1.5 * 64 / (height + width), layer=SOFT + 1)
             levels += shading[..., None] * np.float32(self.drift * since)
         levels = self._sampled(levels)
+        if self.sharpen:
+            levels += (levels - blurred(levels, 2)) * np.float32(self.sharpen)
         if self.pattern is not None:
             levels += self.pattern
         # one plane of noise, turned over for each colour, looks as independent at a third the cost
@@ -131,6 +134,7 @@ def infrared_camera(
         level=low - gain * coldest,
         blur=int(random.integers(0, 5 - pitch)),
         pitch=pitch,
+        sharpen=_sharpening(random),
         noise=float(random.uniform(0.8, 3.5)),
         pattern=(stripes + pixels).astype(np.float32),
         drift=float(random.uniform(0, 5)),
@@ -160,6 +164,7 @@ def visible_camera(
         level=float(random.uniform(-8, 12)),
         blur=int(random.random() < 0.4),
         pitch=pitch,
+        sharpen=_sharpening(random),
         noise=float(random.uniform(0.8, 4)),
         pattern=None,
         drift=0.0,
@@ -186,6 +191,11 @@ def palette(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     levels = np.arange(256)
     table = np.stack([np.interp(levels, stops, part) for part in colours.T], 1).astype(np.uint8)
     return table[grey[..., 0]]
+
+
+def _sharpening(random: np.random.Generator) -> float:
+    strength = random.uniform(0.4, 2.5)
+    return float(strength) if random.random() < 0.35 else 0.0
 
 
 def _coded(levels: Float, block: tuple[int, int], coarse: float) -> Float:

@@ -285,7 +285,7 @@ class SimulatedScene:
         dense = float(np.quantile(filled, 0.9)) if filled.size else 1.0
         behind = float(np.median(self._still[gauge >= dense])) if filled.size else 0.0
         if self._infrared:
-            thick = float(np.exp(random.uniform(np.log(0.25), np.log(4))))
+            thick = float(np.exp(random.uniform(np.log(0.3), np.log(6))))
             self._coefficient = _ABSORPTION
             few = self._still[::3, ::3]
             low, high = (float(each) for each in np.quantile(few, (0.01, 0.99)))

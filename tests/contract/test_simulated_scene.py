@@ -120,20 +120,17 @@ def test_infrared_plumes_are_bright_in_some_scenes_and_dark_in_others():
     assert 4 <= sum(brighter) <= 16
 
 
-def test_gas_that_stands_before_what_is_as_warm_is_not_labelled():
-    unseen = 0
-    for seed in range(16):
+def test_gas_as_warm_as_what_is_behind_it_is_not_labelled_however_thick():
+    for seed in (1, 2, 3):
         scene = SimulatedScene("gas", 96, 96, seed, plume=True, distractors=False)
-        picture, mask = scene.frame(60)
-        clear = SimulatedScene("gas", 96, 96, seed, plume=False, distractors=False).frame(60)[0]
         density = scene.density(60)
-        thick = density > 0.5 * np.quantile(density[mask == GAS_SMOKE], 0.9)
-        unlabelled = thick & (mask != GAS_SMOKE)
-        unseen += int(unlabelled.sum() > 20)
-        if unlabelled.any():
-            change = np.abs(picture.astype(int) - clear)[..., 0]
-            assert np.median(change[unlabelled]) <= 8
-    assert unseen > 0
+        thick = density > np.quantile(density[density > 0], 0.8)
+        scene._gas_kelvin = float(np.median(scene._still[thick]))
+        alike = np.abs(scene._still[..., 0] - scene._gas_kelvin) * abs(scene._camera.gain) < 1
+        assert (scene.density(60) == density).all()
+        labelled = scene.frame(60)[1] == GAS_SMOKE
+        assert (thick & alike).sum() > 20
+        assert labelled[thick & alike].mean() < 0.2  # the optics blur a little in from beside
 
 
 def test_labelled_gas_has_density_and_where_there_is_none_nothing_is_labelled():
