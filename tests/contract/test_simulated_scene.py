@@ -121,16 +121,20 @@ def test_infrared_plumes_are_bright_in_some_scenes_and_dark_in_others():
 
 
 def test_gas_as_warm_as_what_is_behind_it_is_not_labelled_however_thick():
-    for seed in (1, 2, 3):
+    alike, different = [], []
+    for seed in range(1, 6):
         scene = SimulatedScene("gas", 96, 96, seed, plume=True, distractors=False)
         density = scene.density(60)
         thick = density > np.quantile(density[density > 0], 0.8)
         scene._gas_kelvin = float(np.median(scene._still[thick]))
-        alike = np.abs(scene._still[..., 0] - scene._gas_kelvin) * abs(scene._camera.gain) < 1
         assert (scene.density(60) == density).all()
+        levels = np.abs((scene._still[..., 0] - scene._gas_kelvin) * scene._camera.gain)
         labelled = scene.frame(60)[1] == GAS_SMOKE
-        assert (thick & alike).sum() > 20
-        assert labelled[thick & alike].mean() < 0.2  # the optics blur a little in from beside
+        alike.append(labelled[thick & (levels < 1)])
+        different.append(labelled[thick & (levels > 40)])
+    # not none: the optics blur a little in from beside
+    assert np.concatenate(alike).mean() < 0.2
+    assert np.concatenate(different).mean() > 0.8
 
 
 def test_labelled_gas_has_density_and_where_there_is_none_nothing_is_labelled():
