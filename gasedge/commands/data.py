@@ -61,7 +61,12 @@ def command() -> None:
     help="masks, video: grey value from which a pixel is gas or smoke.",
 )
 @click.option("--every", type=click.IntRange(1), help="Take each Nth frame. [video: 1, tiles: 12]")
-@click.option("--grid", "grids", multiple=True, help="tiles: take mosaics of this name or pattern.")
+@click.option(
+    "--grids",
+    metavar="NAMES",
+    default="",
+    help="tiles: mosaics to take, names or patterns, with commas. [default: all]",
+)
 def import_(  # noqa: PLR0913 - one argument an option
     *,
     source: Path,
@@ -75,7 +80,7 @@ def import_(  # noqa: PLR0913 - one argument an option
     masks: Path | None,
     threshold: int | None,
     every: int | None,
-    grids: tuple[str, ...],
+    grids: str,
 ) -> None:
     r"""Write SOURCE, in another tool's format, as the new data folder OUT.
 
@@ -102,7 +107,7 @@ def import_(  # noqa: PLR0913 - one argument an option
         unlabelled=unlabelled,
         group_by=group_by,
         every=every,
-        grids=grids,
+        grids=tuple(name for name in grids.split(",") if name),
         threshold=threshold,
     )
     done = import_folder(request, out, form)

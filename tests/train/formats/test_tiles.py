@@ -34,17 +34,17 @@ def test_the_mosaic_is_the_group_and_a_finer_one_stands_beside_it(mosaics, tmp_p
 
 
 def test_some_mosaics_can_be_kept_for_scoring(mosaics, tmp_path):
-    folder = imported(mosaics, tmp_path / "out", "--grid", "south*")
+    folder = imported(mosaics, tmp_path / "out", "--grids", "south*")
     assert set(folder.groups().values()) == {"south"}
 
 
 @pytest.mark.parametrize(
     ("change", "options", "code", "says"),
     [
-        (None, ["--grid", "east"], 1, "no grid is called east; it has north.avi, south.avi"),
+        (None, ["--grids", "east"], 1, "no grid is called east; it has north.avi, south.avi"),
         (("north.avi,0,0,0,ok", "north.avi,0,0,0,dup"), [], 0, ""),
         (("grid,row", "grid,line"), [], 1, "has no column row"),
-        (("south.avi,1,1", "south.avi,1,2"), ["--grid", "south*"], 1, "expected 3 square tiles"),
+        (("south.avi,1,1", "south.avi,1,2"), ["--grids", "south*"], 1, "expected 3 square tiles"),
         (("north.avi,0,0,0", "north.avi,x,0,0"), [], 1, "cannot be read as a table of tiles"),
     ],
 )
