@@ -28,6 +28,7 @@ __all__ = [
     "Scores",
     "confusion",
     "gas_iou_of",
+    "mean_f1_of",
     "mean_iou_of",
 ]
 
@@ -82,10 +83,19 @@ def gas_iou_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def mean_iou_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean IoU over the classes that occur, of each confusion matrix: (..., C, C) -> (...)."""
+    return _mean_of_known(_ious(counts))
+
+
+def mean_f1_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean F1 over the classes that occur, of each confusion matrix: (..., C, C) -> (...)."""
     ious = _ious(counts)
-    known = np.isfinite(ious)
+    return _mean_of_known(2 * ious / (1 + ious))
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = np.isfinite(values)
     n = known.sum(-1)
-    total = np.where(known, ious, 0).sum(-1)
+    total = np.where(known, values, 0).sum(-1)
     return np.asarray(np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0))
 
 

@@ -11,6 +11,7 @@ import torch
 from contract.atomic import sha256_of_bytes, write_text
 from train.lightning_parts import precision_of
 from train.networks.checkpoint import save_checkpoint
+from train.picture_counts import write_pictures
 from train.report import write_report
 from train.run_folder import best_state, result_file
 from train.scoring import score_split
@@ -61,13 +62,14 @@ def write_result(
     network = module.network.eval()
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     scored = [
-        score_split(network, frames, side, data_sets)
+        score_split(network, frames, side, data_sets, config.learning)
         for side, frames in sides.items()
         if len(frames)
     ]
     network.to("cpu")
     table = [each for one in scored for each in one.by_data]
     write_text(run / "scores.json", json.dumps([s.as_dict() for s in table], indent=1) + "\n")
+    write_pictures(run, table)
     write_report(run / "report.html", run.name, module.history, table, scored[0].pictures)
     digest = sha256_of_bytes(
         b"".join(v.cpu().numpy().tobytes() for v in network.state_dict().values())

@@ -6,7 +6,7 @@ state/last.ckpt          after each epoch: all that is needed to go on
 state/best.ckpt          the epoch with the best validation score
 metrics.csv, tensorboard/
 checkpoint.pt            the result, written when training is done
-scores.json, report.html
+scores.json, pictures.csv, report.html
 """
 
 from __future__ import annotations
