@@ -66,12 +66,14 @@ class SimulatedScene:
         onset: frame at which the plume begins to come out; None means that it blows already.
         distractors: whether there are clouds, fog, steam, people, vehicles, dirt, shaking or
             flicker; None leaves it to the seed (half have some).
+        large: whether its leak is a large and dense one that stands out, which a network learns in
+            minutes; else it may be as faint and small as real ones often are.
 
     Raises:
         ConfigError: for an unknown kind or too small a frame.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a wish
         self,
         kind: str,
         width: int,
@@ -82,6 +84,7 @@ class SimulatedScene:
         plume: bool | None = None,
         onset: int | None = None,
         distractors: bool | None = None,
+        large: bool = False,
     ) -> None:
         if kind not in KINDS:
             raise ConfigError(f"simulated scene of kind {kind!r}; kinds are {' and '.join(KINDS)}")
@@ -90,6 +93,7 @@ class SimulatedScene:
         self.kind, self.width, self.height, self.seed = kind, width, height, seed
         self.grey = kind == "gas" if grey is None else grey
         self._infrared = kind == "gas"
+        self._large = large
         self._onset = -np.inf if onset is None else float(onset)
         random = np.random.default_rng([seed, KINDS.index(kind), 7])
         has_plume, has_distractors = bool(random.random() < 5 / 6), bool(random.random() < 0.5)
@@ -252,13 +256,14 @@ class SimulatedScene:
     def _release(self, random: np.random.Generator, source: Outlet, plant: Plant) -> Release:
         size = min(self.width, self.height)
         far = self._backdrop.is_open
-        least, most = (0.07, 1.3) if far else (0.2, 1.2)
+        least, most = (0.6, 1.3) if self._large else (0.07, 1.3) if far else (0.2, 1.2)
         reach = size * float(np.exp(random.uniform(np.log(least), np.log(most))))
         life = random.uniform(45, 120)
         speed = reach / life
         buoyant = random.uniform(0.2, 1.0) if not self._infrared else random.uniform(-0.5, 0.6)
         side = random.choice([-1, 1])
         narrow = (0.01, 0.04) if self._infrared else (0.02, 0.1 if far else 0.06)
+        narrow = (0.04, 0.1) if self._large else narrow
         return Release(
             source=source.place,
             wind=complex(speed * random.uniform(0.1, 1) * side, speed * random.uniform(-0.15, 0.1)),
@@ -285,12 +290,13 @@ class SimulatedScene:
         dense = float(np.quantile(filled, 0.9)) if filled.size else 1.0
         behind = float(np.median(self._still[gauge >= dense])) if filled.size else 0.0
         if self._infrared:
-            thick = float(np.exp(random.uniform(np.log(0.3), np.log(6))))
+            thick = float(np.exp(random.uniform(np.log(2.5 if self._large else 0.3), np.log(6))))
             self._coefficient = _ABSORPTION
             few = self._still[::3, ::3]
             low, high = (float(each) for each in np.quantile(few, (0.01, 0.99)))
             span = max(high - low, 2.0)
-            share = float(np.exp(random.uniform(np.log(0.15), np.log(1.2)))) / (1 - np.exp(-thick))
+            faintest = np.log(0.6 if self._large else 0.15)
+            share = float(np.exp(random.uniform(faintest, np.log(1.2)))) / (1 - np.exp(-thick))
             sign = 1 if random.random() < 0.65 else -1
             self._gas_kelvin = behind + sign * span * min(share, 1.5)
             bounds = min(low, self._gas_kelvin), max(high, self._gas_kelvin)
@@ -298,17 +304,19 @@ class SimulatedScene:
                 bounds = low, high
             self._camera = infrared_camera(random, *bounds, self.width, self.height)
         else:
-            thick = float(np.exp(random.uniform(np.log(0.25), np.log(5))))
-            self._smoke(random)
+            thick = float(np.exp(random.uniform(np.log(2.5 if self._large else 0.25), np.log(5))))
+            self._smoke(random, behind)
             self._camera = visible_camera(
                 random, self.width, self.height, lookout=self._backdrop.is_open
             )
         self._per_filament = thick / (dense * self._coefficient)
 
-    def _smoke(self, random: np.random.Generator) -> None:
+    def _smoke(self, random: np.random.Generator, behind: float) -> None:
         """Set the smoke's colour under the sun, dimmed and whitened by the air before it."""
         size = min(self.width, self.height)
         kind = random.random()
+        if self._large:  # white before what is dark, black before what is bright
+            kind = 0.2 if behind < 140 else 0.95
         albedo, low, high = (
             ((1.0, 1.0, 1.0), 170, 252)
             if kind < 0.5

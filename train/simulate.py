@@ -44,12 +44,14 @@ class Simulation:
     grey: bool | None = None
     plumes: float = 0.83  # share of the scenes with gas or smoke
     distractors: float = 0.5  # share with steam, people and other things that are no leak
+    large: bool = False  # whether leaks are large and dense
 
     def scene(self, number: int, **options: Any) -> SimulatedScene:
         """Scene `number` of the set; options as of `SimulatedScene`, instead of its own."""
         seed = self.seed * _SCENE_SEEDS + number
         plume, distracted = np.random.default_rng([seed, 13]).random(2)
         own = {
+            "large": self.large,
             "plume": bool(plume < self.plumes),
             "distractors": bool(distracted < self.distractors),
         }

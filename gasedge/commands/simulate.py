@@ -42,6 +42,9 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[
     show_default=True,
     help="Share of scenes with steam, clouds, fog, people, vehicles, dirt, shaking or flicker.",
 )
+@click.option(
+    "--large", is_flag=True, help="Only large, dense leaks, which a network learns in minutes."
+)
 @click.option("--density", is_flag=True, help="Also write density/: column density, 16 bits.")
 @click.option(
     "--clip",
@@ -66,6 +69,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     grey: bool | None,
     plumes: float,
     distractors: float,
+    large: bool,
     density: bool,
     clip: Path | None,
     clip_seconds: float,
@@ -82,7 +86,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument an option
     if clip is not None:
         clip_codec(clip)  # refused before anything is written
     width, height = size
-    simulation = Simulation(kind, width, height, seed, grey, plumes, distractors)
+    simulation = Simulation(kind, width, height, seed, grey, plumes, distractors, large)
     write_data_folder(out, simulation, scenes=scenes, frames=frames, density=density)
     if clip is not None:
         write_clip(clip, simulation, seconds=clip_seconds, onset_s=clip_onset)

@@ -171,6 +171,19 @@ def test_a_thicker_column_lets_less_light_through():
 
 
 @pytest.mark.parametrize("kind", ["gas", "smoke"])
+def test_a_large_leak_is_large_and_stands_out(kind):
+    areas, strengths = [], []
+    for seed in range(12):
+        scene = SimulatedScene(kind, 64, 64, seed, plume=True, large=True)
+        clear = SimulatedScene(kind, 64, 64, seed, plume=False, large=True).frame(60)[0]
+        picture, mask = scene.frame(60)
+        areas.append(gas(mask))
+        strengths.append(np.abs(picture.astype(int) - clear)[mask == GAS_SMOKE].mean())
+    assert np.median(areas) > 0.08
+    assert np.median(strengths) > 35
+
+
+@pytest.mark.parametrize("kind", ["gas", "smoke"])
 def test_distractors_change_the_picture_and_are_never_gas(kind):
     changed = 0
     for seed in range(12):
