@@ -24,9 +24,12 @@ _OPENCV = Package("opencv-python-headless", "cv2")
 # Extra -> what it brings, as in pyproject.toml (a test compares the two).
 EXTRAS: dict[str, tuple[Package, ...]] = {
     "train": (
+        Package("defusedxml", "defusedxml"),
         Package("lightning", "lightning"),
         Package("matplotlib", "matplotlib.pyplot"),
         _OPENCV,
+        Package("pycocotools", "pycocotools.mask"),
+        Package("pyyaml", "yaml"),
         Package("segmentation-models-pytorch", "segmentation_models_pytorch"),
         Package("tensorboard", "tensorboard"),
         Package("torch", "torch"),
