@@ -124,15 +124,18 @@ class EpochBar(pl.Callback):  # type: ignore[misc]
 
 
 class AfterEpoch(pl.Callback):  # type: ignore[misc]
-    """Tells each finished epoch's number, from 1, and its validation score."""
+    """Tells the validation scores of all epochs so far, after each and after a stopped run's last.
 
-    def __init__(self, tell: Callable[[int, float], None]) -> None:
+    Lightning ends the last epoch once more when it takes up a run.
+    """
+
+    def __init__(self, tell: Callable[[list[float]], None]) -> None:
         self._tell = tell
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell, after the epoch's state was written."""
-        del pl_module
-        self._tell(trainer.current_epoch + 1, float(trainer.callback_metrics["val/mean_iou"]))
+        del trainer
+        self._tell([float(epoch["val/mean_iou"]) for epoch in pl_module.history])
 
 
 class EndsWithTheOthers(pl.Callback):  # type: ignore[misc]

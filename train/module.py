@@ -27,9 +27,15 @@ if TYPE_CHECKING:
     from train.networks.frame_network import FrameNetwork
     from train.processes import Processes
 
-__all__ = ["SegmentationModule"]
+__all__ = ["NoNumberError", "SegmentationModule"]
 
 _WARM_UP = 0.04  # of all steps
+
+
+class NoNumberError(GasedgeError):
+    """The loss has become infinite or no number."""
+
+
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -111,7 +117,7 @@ class SegmentationModule(pl.LightningModule):  # type: ignore[misc]
             loss = row["train/loss"] = float(mean)
             self._losses.clear()
             if not math.isfinite(loss):
-                raise GasedgeError(
+                raise NoNumberError(
                     f"the loss of epoch {self.current_epoch + 1} is {loss}; begin a new run with "
                     "a lower learning.rate or with learning.precision fp32"
                 )

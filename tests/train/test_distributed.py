@@ -213,7 +213,7 @@ def test_a_run_of_one_process_goes_on_with_two(pair, tmp_path):
     folder, _, _ = pair
     config = folder / "t.toml"
 
-    def stop(epoch: int, score: float) -> None:
+    def stop(scores: list[float]) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
