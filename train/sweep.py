@@ -154,7 +154,6 @@ def _write_results(config: SweepConfig, study: optuna.Study, out: Path) -> Sweep
         if each.state in (states.COMPLETE, states.PRUNED)
     ]
     scored = [(max(each.intermediate_values.values(), default=0.0), each) for each in known]
-    scored = [(each.value if each.state == states.COMPLETE else s, each) for s, each in scored]
     scored.sort(key=lambda pair: (pair[1].state == states.COMPLETE, pair[0]), reverse=True)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -166,15 +165,15 @@ def _write_results(config: SweepConfig, study: optuna.Study, out: Path) -> Sweep
             [each.user_attrs[_RUN], f"{score:.4f}", epochs, each.state.name.lower(), *tried]
         )
     write_text(out / "trials.csv", table.getvalue())
-    finished = [each for _, each in scored if each.state == states.COMPLETE]
+    finished = [(score, each) for score, each in scored if each.state == states.COMPLETE]
     if not finished:
         return None
-    best = finished[0]
+    score, best = finished[0]
     file = out / "best.toml"
     text = as_toml(with_settings(config, best.params))
-    head = f"# {best.user_attrs[_RUN]} of {out.name}: validation mean IoU {best.value:.4f}\n"
+    head = f"# {best.user_attrs[_RUN]} of {out.name}: validation mean IoU {score:.4f}\n"
     write_text(file, head + text)
-    return SweepResult(best.value, best.params, file, len(finished), len(scored) - len(finished))
+    return SweepResult(score, best.params, file, len(finished), len(scored) - len(finished))
 
 
 def _agree_with_earlier(config: SweepConfig, out: Path) -> None:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -58,8 +58,7 @@ class Search(Section):
     def suggested(self, trial: optuna.Trial, key: str) -> Value:
         """What a trial tries."""
         if self.low is None or self.high is None:
-            value: Value = trial.suggest_categorical(key, self.choices)
-            return value
+            return cast("Value", trial.suggest_categorical(key, self.choices))
         if isinstance(self.low, int) and isinstance(self.high, int):
             step = int(self.step or 1)
             return trial.suggest_int(key, self.low, self.high, step=step, log=self.log)
