@@ -39,7 +39,7 @@ __all__ = ["SweepResult", "sweep"]
 _RUN = "run"  # the name of a trial's folder, among the engine's notes on the trial
 _BEAT_S = 10  # a process that runs a trial is heard of this often;
 _GRACE_S = 60  # after such a silence its trial is taken up by another
-_EPOCHS_BEFORE_PRUNING = 3
+_FIRST_EPOCH_TO_PRUNE_AT = 3
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +86,7 @@ def sweep(config: SweepConfig, trials: int, out: Path) -> SweepResult:
             direction="maximize",
             load_if_exists=True,
             sampler=tool.samplers.TPESampler(constant_liar=True),
-            pruner=tool.pruners.MedianPruner(n_warmup_steps=_EPOCHS_BEFORE_PRUNING),
+            pruner=tool.pruners.MedianPruner(n_warmup_steps=_FIRST_EPOCH_TO_PRUNE_AT),
         )
         ended = (tool.trial.TrialState.COMPLETE, tool.trial.TrialState.PRUNED)
         enough = tool.study.MaxTrialsCallback(trials, states=ended)
