@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
+import torch
 
 from contract.atomic import write_text
 from contract.errors import ConfigError, GasedgeError
@@ -24,6 +25,7 @@ from train.module import SegmentationModule
 from train.networks.frame_network import FrameNetwork
 from train.networks.initial_weights import fill_network
 from train.networks.registry import build_network
+from train.networks.weight_files import require_file
 from train.processes import joined
 from train.result import TrainingResult, write_result
 from train.run_folder import agree_with_earlier, last_state, write_splits
@@ -94,6 +96,8 @@ def _fitted(
     processes: Processes,
     callbacks: Sequence[pl.Callback],
 ) -> _Prepared:
+    if not last_state(run).exists():
+        _require_network(config)  # before the folder belongs to a configuration that cannot be
     processes.only_first(lambda: agree_with_earlier(config, run))
     if not all(processes.gathered((run / "config.json").exists())):
         raise ConfigError(f"{run}: not every process sees it; put it on a disk they all share")
@@ -118,6 +122,15 @@ def _fitted(
         callbacks=callbacks,
     )
     return prepared
+
+
+def _require_network(config: TrainConfig) -> None:
+    """See that there are such a network and such initial weights, without building it."""
+    with torch.device("meta"):
+        network = build_network(config.network.name, **config.network.options)
+        FrameNetwork(network, activation=config.learning.activation)
+    if config.network.initial_weights:
+        require_file(Path(config.network.initial_weights))
 
 
 def _prepared(config: TrainConfig, run: Path, processes: Processes) -> _Prepared:

@@ -83,9 +83,10 @@ def segmentation_loss(
         dice.append(loss[machines_known] if index == MACHINE else loss)
     of_picture = torch.cat(dice)
     counts = torch.stack([total, total.new_tensor(of_picture.numel())])
-    total, pictures = shared(counts) if shared else counts
-    pixels: Tensor = (cost * weight).sum() / total.clamp(min=1)
-    return pixels + dice_weight * of_picture.sum() / pictures
+    if shared:
+        counts = shared(counts)
+    pixels = (cost * weight).sum() / counts[0].clamp(min=1)
+    return pixels + dice_weight * of_picture.sum() / counts[1]
 
 
 def _softmax(logits: Tensor, truth: Tensor, joined: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -13,6 +13,7 @@ from contract.precision import Precision
 from export.agreement import network_probabilities, require_agreement
 from export.deploy_graph import onnx_from_network
 from export.reference_run import run_reference
+from gasedge.cli import main
 from train.losses import segmentation_loss
 from train.networks.frame_network import FrameNetwork
 from train.networks.registry import NETWORKS, build_network
@@ -138,3 +139,25 @@ def test_one_gas_map_is_not_read_with_an_activation_that_it_does_not_fit():
     core = build_network("unet-plain-grey-gas")
     with pytest.raises(ConfigError, match="ends in softmax or sigmoid, not in 'linear'"):
         FrameNetwork(core, activation="linear")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('name = "unet"', "there is no network 'unet'; networks are fcn-alexnet-16s"),
+        ("options = { depth = 3 }", "network unet-resnet18: "),
+        ('initial_weights = "none.pt"', "there is no such file of initial weights"),
+        ('name = "unet-plain-grey-gas"', "ends in softmax or sigmoid, not in 'linear'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_before_its_run_is_begun(
+    tmp_path, capsys, table, message
+):
+    config = tmp_path / "t.toml"
+    config.write_text(
+        f'[[simulated]]\nkind = "gas"\nscenes = 8\n[network]\n{table}\n'
+        '[learning]\nactivation = "linear"\n'
+    )
+    assert main(["-q", "train", str(config), "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ from contract.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["plain_name", "read_weights"]
+__all__ = ["plain_name", "read_weights", "require_file"]
 
 _TORCH = (".pt", ".pth", ".ckpt", ".bin")
 _SUFFIXES = (".npz", ".safetensors", *_TORCH)
@@ -30,10 +30,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         ConfigError: when there is no file at `path` or its kind is unknown.
         InputError: when it cannot be read, or a value in it is no number.
     """
-    if path.suffix not in _SUFFIXES:
-        raise ConfigError(f"{path}: weights are read from {', '.join(_SUFFIXES)}")
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file of initial weights")
+    require_file(path)
     try:
         found = _tensors(path)
     except Exception as error:
@@ -44,6 +41,18 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds values that are not numbers")
     return {plain_name(name): tensor for name, tensor in found.items()}
+
+
+def require_file(path: Path) -> None:
+    """See that there is a file of a known kind.
+
+    Raises:
+        ConfigError: when there is not.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise ConfigError(f"{path}: weights are read from {', '.join(_SUFFIXES)}")
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file of initial weights")
 
 
 def plain_name(name: str) -> str:
