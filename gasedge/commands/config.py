@@ -33,9 +33,15 @@ def check(config: Path) -> None:
         click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
     elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:
         from train.config import load_train_config
+        from train.sweep_config import load_sweep_config
 
-        load_train_config(config)
-        click.echo(f"{config}: OK, a training's configuration")
+        if "sweep" in tables:
+            load_sweep_config(config)
+        else:
+            load_train_config(config)
+        click.echo(
+            f"{config}: OK, a {'sweep' if 'sweep' in tables else 'training'}'s configuration"
+        )
     else:
         raise ConfigError(
             f"{config}: is no gasedge configuration: a daemon's has [model] and [[camera]], "

@@ -134,6 +134,11 @@ def test_a_wrong_search_is_one_line(tmp_path, capsys, table, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sweeps_file_is_checked_as_one(file, capsys):
+    assert main(["config", "check", str(file)]) == 0
+    assert "OK, a sweep's configuration" in capsys.readouterr().out
+
+
 def test_a_sweep_goes_on_only_under_its_own_file(file, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sweep.json").write_text("{}")
