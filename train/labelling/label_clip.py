@@ -18,14 +18,14 @@ from contract.pictures import read_mask_values, read_picture
 from train.formats.folder_writer import Sample, write_folder
 from train.labelling.gas import GasLabel, change_of, gas_label, plume_place, thresholds_of
 from train.labelling.machines import machines_of
-from train.labelling.network_opinion import with_opinion
+from train.labelling.network_opinion import agreement, with_opinion
 from train.labelling.shake import moved
 from train.labelling.still_background import background_of, of_run
 from train.labelling.still_clip import StillClip
 from train.labelling.still_scenes import scenes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from train.labelling.machines import MachineLabel
     from train.labelling.network_opinion import NetworkOpinion
@@ -100,7 +100,7 @@ def label_clip(
     inside = _inside(clip, boxes) if boxes is not None else None
     scenes = scenes_of(clip)
     drawn = _drawn(clip, machines, len(scenes)) if machines is not None else None
-    scores = _scores(clip, opinion) if opinion is not None else None
+    scores = _scores(clip, opinion) if opinion is not None else {}
     labels: list[_Labelled | None] = [None] * len(clip.stems)
     unknown = []
     bar = tqdm(total=len(clip.stems), desc="label", delay=2)
@@ -153,13 +153,14 @@ def _drawn(clip: StillClip, machines: Path, views: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _scores(clip: StillClip, opinion: NetworkOpinion) -> NDArray[np.uint8]:
-    """Gas score of every frame, (n, h, w), 0..255."""
-    scores = np.empty_like(clip.grey)
+def _scores(clip: StillClip, opinion: NetworkOpinion) -> dict[int, NDArray[np.uint8]]:
+    """Gas score (h, w), 0..255, of each frame that is asked about, by its position."""
+    scores: dict[int, NDArray[np.uint8]] = {}
     pictures = tqdm(clip.pictures(), "ask the network", len(clip.stems), delay=2)
     for at, picture in enumerate(pictures):
-        pixels = read_picture(picture) if isinstance(picture, Path) else picture
-        scores[at] = np.rint(255 * opinion.score_of(pixels))
+        if opinion.is_asked(clip.stems[at]):
+            pixels = read_picture(picture) if isinstance(picture, Path) else picture
+            scores[at] = np.rint(255 * opinion.score_of(pixels)).astype(np.uint8)
     return scores
 
 
@@ -176,7 +177,7 @@ def _run_labels(
     background: StillBackground,
     inside: NDArray[np.bool_] | None,
     machines: MachineLabel | None,
-    scores: NDArray[np.uint8] | None,
+    scores: Mapping[int, NDArray[np.uint8]],
 ) -> Iterator[tuple[int, _Labelled]]:
     """Labels of a run's frames, each in its frame's own pixels."""
     count = len(run.positions)
@@ -192,12 +193,25 @@ def _run_labels(
 
     thresholds = thresholds_of(changes(), background, (within(at) for at in range(count)))
     place = plume_place(changes(), thresholds) if inside is None else None
-    for at, change in enumerate(changes()):
+
+    def by_change(at: int, change: Float) -> GasLabel:
         where = within(at) if place is None else place
-        gas = gas_label(change, thresholds, where, background.known, boxed=place is None)
-        if scores is not None:
-            score = moved(scores[run.positions[at]].astype(np.float32) / 255, run.shifts[at])
-            gas = GasLabel(*with_opinion(gas.mask, gas.weight, score))
+        return gas_label(change, thresholds, where, background.known, boxed=place is None)
+
+    opinions = {
+        at: moved(np.asarray(scores[position] / 255, np.float32), run.shifts[at])
+        for at, position in enumerate(run.positions)
+        if position in scores
+    }
+    trust = agreement(
+        (label.mask, label.weight, opinions[at])
+        for at, change in enumerate(changes())
+        if at in opinions and (label := by_change(at, change))
+    )
+    for at, change in enumerate(changes()):
+        gas = by_change(at, change)
+        if at in opinions:
+            gas = GasLabel(*with_opinion(gas.mask, gas.weight, opinions[at], trust))
         mask, weight = gas.mask, gas.weight
         if machines is not None:
             mask, weight = _with_machines(gas, change, machines)

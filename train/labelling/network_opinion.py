@@ -3,8 +3,9 @@
 A label of round 0 knows change and boxes only: it cannot tell a puff outside the box from a person,
 nor thin gas from a warming wall. A network that has learned from the sure labels can. Both are
 taken as probabilities of gas and their odds multiplied, the network's at less than full power:
-neighbouring frames made it what it is, so it is no second witness. Where nothing has changed no
-network makes gas of it.
+neighbouring frames made it what it is, so it is no second witness. How much it counts follows from
+how well it agrees with what is sure: a network that has learned nothing changes nothing. Where
+nothing has changed no network makes gas of it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from contract.packages import need
 from contract.pictures import fit_picture
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from contract.segmenter import Segmenter
 
-__all__ = ["NetworkOpinion", "with_opinion"]
+__all__ = ["NetworkOpinion", "agreement", "with_opinion"]
 
 _POWER = 0.7  # of the network's odds
+_SURE = 0.7  # weight of a label that a network is held against
 _SUREST = 0.97  # no score counts for more
 _UNDECIDED = 0.2  # a weight below it decides nothing
 _CHANGED_BACKGROUND = 0.3
@@ -36,10 +40,15 @@ class NetworkOpinion:
 
     Args:
         segmenter: a checkpoint, a bundle or an engine; closed by its owner.
+        only: stems that it is asked about; None: all.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+    def __init__(self, segmenter: Segmenter, only: Collection[str] | None = None) -> None:
+        self._segmenter, self._only = segmenter, only
+
+    def is_asked(self, stem: str) -> bool:
+        """Whether this picture's label is to be weighed against the network."""
+        return self._only is None or stem in self._only
 
     def score_of(self, picture: NDArray[np.uint8]) -> Float:
         """Probability of gas, (h, w) 0..1, of a (h, w, 3) BGR picture."""
@@ -52,8 +61,31 @@ class NetworkOpinion:
         return np.asarray(wide / 255, np.float32)
 
 
+def agreement(labels: Iterable[tuple[NDArray[np.uint8], Float, Float]]) -> float:
+    """How well a network agrees with what is sure, 0 (as chance) to 1.
+
+    Args:
+        labels: mask, weight and score, as of `with_opinion`, of pictures of one run.
+
+    Returns:
+        Youden's J over pixels of high weight: the share of gas that the network calls gas, less the
+        share of background that it calls gas; 0 where no gas is sure.
+    """
+    gas = found = clear = wrong = 0
+    for mask, weight, score in labels:
+        sure = weight >= _SURE
+        is_gas, is_clear, called = mask == GAS_SMOKE, mask == BACKGROUND, score >= 0.5
+        gas += int((is_gas & sure).sum())
+        found += int((is_gas & sure & called).sum())
+        clear += int((is_clear & sure).sum())
+        wrong += int((is_clear & sure & called).sum())
+    if not gas or not clear:
+        return 0.0
+    return max(0.0, found / gas - wrong / clear)
+
+
 def with_opinion(
-    mask: NDArray[np.uint8], weight: Float, score: Float
+    mask: NDArray[np.uint8], weight: Float, score: Float, trust: float
 ) -> tuple[NDArray[np.uint8], Float]:
     """Weigh a label of gas or none against a network's score.
 
@@ -61,12 +93,13 @@ def with_opinion(
         mask: (h, w), GAS_SMOKE, BACKGROUND or IGNORE.
         weight: (h, w), 0..1, of each label.
         score: (h, w), 0..1, the network's probability of gas.
+        trust: 0..1, the network's `agreement`.
 
     Returns:
         The new mask and weights.
     """
     side = np.select([mask == GAS_SMOKE, mask == BACKGROUND], [weight, -weight], 0)
-    odds = _odds(0.5 + 0.5 * side.astype(np.float32)) + _POWER * _odds(score)
+    odds = _odds(0.5 + 0.5 * side.astype(np.float32)) + trust * _POWER * _odds(score)
     gas = 1 / (1 + np.exp(-odds))
     sure = np.abs(2 * gas - 1).astype(np.float32)
     decided = np.where(gas >= 0.5, GAS_SMOKE, BACKGROUND).astype(np.uint8)

@@ -68,8 +68,10 @@ def background_of(
     level, low, high = _levels(frames, inside)
     noise = _noise(frames, before, level)
     if sign is None:
-        anywhere = np.ones(level.shape, np.bool_)
-        sign = _sign(frames, level, noise, anywhere if inside is None else inside.any(axis=0))
+        somewhere = np.ones(level.shape, np.bool_)
+        if inside is not None:
+            np.any(inside, axis=0, out=somewhere)
+        sign = _sign(frames, level, noise, somewhere)
     if sign > 0:
         quiet = low + _QUIET_SIGMA * noise
         level = np.where(quiet < level - 2 * noise, quiet, level)

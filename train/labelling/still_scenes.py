@@ -24,6 +24,7 @@ _MEDIAN_OF = 41  # frames
 _MOST_SHIFT = 0.06  # of the shorter side
 _MOST_CHANGED = 0.5  # of the picture may differ from the still picture, more is another view
 _DIFFERENT = 25.0  # levels
+_SAME_EDGES = 0.35  # correlation of the edges of two runs of one view; two views have 0.2 or less
 _SAMPLE_BYTES = 1 << 28
 
 Float = NDArray[np.float32]
@@ -110,9 +111,17 @@ def _median(clip: StillClip, positions: list[int]) -> Float:
 
 
 def _same(one: Float, other: Float) -> bool:
-    difference = one - other
-    difference -= np.median(difference)
-    return bool((np.abs(difference) > _DIFFERENT).mean() < _MOST_CHANGED / 2)
+    """Whether two still pictures have the same edges; levels drift, and a plume adds its own."""
+    edges, others = _edges(one), _edges(other)
+    strength = float(np.sqrt((edges**2).sum() * (others**2).sum()))
+    return strength > 0 and float((edges * others).sum()) >= _SAME_EDGES * strength
+
+
+def _edges(levels: Float) -> Float:
+    cv2 = need("cv2", extra="train")
+    smooth = cv2.GaussianBlur(levels, (0, 0), 1)
+    slopes = [cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1))]
+    return np.asarray(slopes, np.float32)
 
 
 def _check(
