@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,7 +144,7 @@ def _compared(
             [
                 measure,
                 *(each.text() for each in ours),
-                f"{difference.mean:+.4f}",
+                "-" if math.isnan(difference.mean) else f"{difference.mean:+.4f}",
                 "-" if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}",
                 "-" if groups is None else f"{groups.low:+.4f} to {groups.high:+.4f}",
             ]

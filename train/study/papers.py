@@ -49,7 +49,9 @@ def write_papers(
     parts = [*notes, machine]
     text = "\n\n".join([*parts, *(markdown_table(*each) for each in tables)]) + "\n"
     write_text(out / "study.md", f"# {title}\n\n{text}")
-    write_text(out / "study.json", json.dumps({"title": title, **facts}, indent=1) + "\n")
+    write_text(
+        out / "study.json", json.dumps({"title": title, **facts}, indent=1, allow_nan=False) + "\n"
+    )
     body = [paragraph(each) for each in parts] + [table(*each) for each in tables] + [*sections]
     write_page(out / "report.html", title, body)
     return text

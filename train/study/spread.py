@@ -22,7 +22,7 @@ MOST_SEEDS = len(_T) + 1
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A score of several seeds."""
+    """A score of several seeds; NaN where there is none, as of a class that never occurs."""
 
     values: tuple[float, ...]
 
@@ -43,21 +43,25 @@ class Spread:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the mean by Student's t; None of one seed."""
-        if self.deviation is None:
+        """95 % interval of the mean by Student's t; None of one seed or of no score."""
+        if self.deviation is None or math.isnan(self.mean):
             return None
         count = len(self.values)
         half = _T[count - 2] * self.deviation / math.sqrt(count)
         return self.mean - half, self.mean + half
 
     def text(self, digits: int = 4) -> str:
-        """`0.8123 ± 0.0045`: mean and standard deviation."""
+        """`0.8123 ± 0.0045`: mean and standard deviation; a dash where there is no score."""
+        if math.isnan(self.mean):
+            return "-"
         if self.deviation is None:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} ± {self.deviation:.{digits}f}"
 
     def as_dict(self) -> dict[str, object]:
-        """Plain data."""
+        """Plain data; None where there is no score."""
+        if math.isnan(self.mean):
+            return dict.fromkeys(("values", "mean", "standard_deviation", "interval_95"))
         return {
             "values": list(self.values),
             "mean": self.mean,

@@ -26,6 +26,12 @@ def test_one_seed_has_no_spread():
     assert (spread.deviation, spread.interval, spread.text()) == (None, None, "0.5000")
 
 
+def test_no_score_is_a_dash_and_no_number():
+    spread = Spread.of([float("nan"), 0.5])
+    assert (spread.text(), spread.interval) == ("-", None)
+    assert set(spread.as_dict().values()) == {None}
+
+
 def test_intervals_reach_as_far_as_the_command_allows():
     assert MOST_SEEDS == 20
     assert Spread.of([float(n) for n in range(MOST_SEEDS)]).interval is not None
