@@ -38,13 +38,15 @@ class Spread:
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation between seeds; None of one."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        """Standard deviation between seeds; None of one seed or of no score."""
+        if len(self.values) < 2 or math.isnan(self.mean):
+            return None
+        return statistics.stdev(self.values)
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the mean by Student's t; None of one seed or of no score."""
-        if self.deviation is None or math.isnan(self.mean):
+        if self.deviation is None:
             return None
         count = len(self.values)
         half = _T[count - 2] * self.deviation / math.sqrt(count)
