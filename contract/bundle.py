@@ -21,7 +21,7 @@ from contract.manifest import FileEntry, Manifest
 from contract.precision import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = [
     "BUNDLE_SUFFIX",
@@ -172,6 +172,17 @@ class Bundle:
                 write_bytes(self.path / MANIFEST, _manifest_bytes(between))
         write_bytes(self.path / MANIFEST, _manifest_bytes(after))
         return Bundle.open(self.path)
+
+    def copied(self, path: Path, *, without: Collection[str] = ()) -> Bundle:
+        """Write the bundle anew, every file checked.
+
+        Args:
+            path: the new folder, `<name>.gasedge`; must not exist.
+            without: files to leave out.
+        """
+        fields = {name: getattr(self.manifest, name) for name in Manifest.model_fields}
+        names = fields.pop("files").keys() - set(without)
+        return create_bundle(path, {name: self.read(name) for name in sorted(names)}, **fields)
 
 
 def create_bundle(path: Path, files: Mapping[str, bytes], **fields: Any) -> Bundle:

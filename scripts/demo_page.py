@@ -31,7 +31,7 @@ def write_page(
 ) -> Path:
     """Write `index.html` into the demonstration's folder and give its path."""
     scores, tags = results["scores"], results["tags"]
-    first = scores["fp32"]
+    first = next(iter(scores.values()))
     parts = [
         "<h1>gasedge: the whole line</h1>",
         f"<p>{escape(first['machine'])}</p>",
@@ -77,15 +77,11 @@ def write_page(
 
 
 def _honesty(tags: dict[str, Any]) -> list[str]:
-    """How much a leak state of so briefly trained a network is worth."""
+    """How much the leak state of such a network is worth."""
     if "clear_before" not in tags:
         return []
     before = "clear" if tags["clear_before"] else "not clear: <b>a false alarm</b>"
-    note = (
-        "A network trained for minutes mistakes clouds for smoke in about half of the simulated "
-        "scenes; this clip is of a scene where it does not."
-    )
-    return [f"<p>Before the plume the state was {before}. {note}</p>"]
+    return [f"<p>Before the plume the state was {before}. {escape(tags['note'])}</p>"]
 
 
 def _score_row(precision: str, scores: dict[str, Any]) -> tuple[Any, ...]:
