@@ -39,6 +39,8 @@ SIGNS = {"auto": None, "brighter": 1, "darker": -1, "either": 0}
 
 _UNSURE_SCENE = 0.05  # of the picture is hidden by gas that never clears: say so
 _SHINING = 0.5  # weight of a machine that changes a little
+# somebody says of nearly all frames that gas is in this box: steady gas does not change
+_ALWAYS, _ALWAYS_BOXED = 0.9, 0.3  # of a run's frames; weight of background there
 _log = logging.getLogger(__name__)
 
 Float = NDArray[np.float32]
@@ -194,9 +196,16 @@ def _run_labels(
     thresholds = thresholds_of(changes(), background, (within(at) for at in range(count)))
     place = plume_place(changes(), thresholds) if inside is None else None
 
+    boxed = np.zeros(clip.grey.shape[1:], np.float32)
+    if inside is not None:
+        boxed = np.mean([within(at) for at in range(count)], axis=0, dtype=np.float32)
+    always = boxed > _ALWAYS
+
     def by_change(at: int, change: Float) -> GasLabel:
         where = within(at) if place is None else place
-        return gas_label(change, thresholds, where, background.known, boxed=place is None)
+        label = gas_label(change, thresholds, where, background.known, boxed=place is None)
+        label.weight[(label.mask == BACKGROUND) & always] *= _ALWAYS_BOXED
+        return label
 
     opinions = {
         at: moved(np.asarray(scores[position] / 255, np.float32), run.shifts[at])

@@ -106,6 +106,9 @@ def with_opinion(
     undecided = sure < _UNDECIDED
     decided[undecided] = IGNORE
     sure[undecided] = 0
+    # the network was not taught thin gas: its seeing none makes a doubtful background no surer
+    clear = (mask == BACKGROUND) & (decided == BACKGROUND)
+    sure[clear] = np.minimum(sure, weight)[clear]
     # it changed, and no network has yet been taught what that was: hardly background
     sure[(mask == IGNORE) & (decided == BACKGROUND)] *= _CHANGED_BACKGROUND
     return decided, sure

@@ -35,7 +35,7 @@ def still_clip(
     walker: bool = False,
     level: float = 40,
 ) -> Clip:
-    """Puffs drift to the right from the top of a pipe; the first `clear` frames have none."""
+    """Puffs drift to the right from the top of a bent pipe; the first `clear` frames have none."""
     random = np.random.default_rng(5)
     images, boxes = folder / "images", folder / "labels"
     for each in (images, boxes):
@@ -43,6 +43,7 @@ def still_clip(
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     ground = level + 8 * np.sin(columns / 9) * np.cos(rows / 7) + rows * 0.2
     pipe = (columns >= 14) & (columns < 22) & (rows >= 26)
+    pipe |= (rows >= 49) & (rows < 54) & (columns >= 22) & (columns < 64)
     still = np.where(pipe, level + 75, ground)
     stems, truths = [], []
     for at in range(frames):
@@ -62,7 +63,7 @@ def still_clip(
             truth[opacity > 0.2] = GAS_SMOKE
         if walker:
             left = 4 + at
-            picture[44:52, left : left + 5] = 230
+            picture[38:46, left : left + 5] = 230
         if shake:
             x, y = random.uniform(-shake, shake, 2)
             matrix = np.array([[1, 0, x], [0, 1, y]])

@@ -74,6 +74,13 @@ def test_agreement_makes_sure_and_contradiction_unsure():
     assert contradicted < 0.9
 
 
+def test_a_doubtful_background_becomes_no_surer_because_the_network_sees_nothing():
+    label, weight = one(BACKGROUND, 0.3, 0.02)
+    assert label == BACKGROUND
+    assert weight == pytest.approx(0.3)
+    assert one(BACKGROUND, 0.3, 0.95)[0] == GAS_SMOKE
+
+
 def test_a_network_that_has_learned_nothing_changes_no_label():
     random = np.random.default_rng(0)
     mask = random.choice(np.array([BACKGROUND, GAS_SMOKE], np.uint8), (32, 32))
