@@ -3,6 +3,8 @@
 Phase correlation alone follows the plume, often the strongest edge of the picture. So its answer is
 a candidate only: candidates are refined by least squares on the pixels that agree (Lucas and
 Kanade's step with outliers left out), and the one that leaves least on the picture's edges wins.
+A plume that fills the view feigns a shift all the same, but no step from one frame to the next. So
+a shift that comes or goes between two frames must show between these two as well.
 """
 
 from __future__ import annotations
@@ -15,18 +17,19 @@ from numpy.typing import NDArray
 from contract.packages import need
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["StillPicture", "moved"]
+__all__ = ["StillPicture", "moved", "shifts_of"]
 
 _SIDE = 320  # px; larger pictures are measured at this size
 _LIMITS = (8, 6, 5, 4, 4, 3, 3, 3)  # of the median residual, each round: what is beyond is left out
-# A shift must leave less than this of what standing still leaves. True shakes of more than a pixel
-# left at most 0.63 in simulated scenes, the shift of a plume that fills the picture 0.78 or more.
-_GAIN, _SUBPIXEL_GAIN = 0.7, 0.85
+_GAIN = 0.85  # a shift must leave less than this of what standing still leaves
+_JUMP = 1.0  # px from one frame to the next; a larger one must show between the two
 _LEAST = 0.12  # px; a smaller shift changes less than the noise
 
 Float = NDArray[np.float32]
+Shift = tuple[float, float]  # px (x, y)
 
 
 class StillPicture:
@@ -63,7 +66,7 @@ class StillPicture:
         left = [float(np.minimum(size, most).mean()) for size in sizes]
         at = int(np.argmin(left))
         best, far = tried[at], np.abs(tried[at]).max()
-        if far < _LEAST or left[at] > left[0] * (_GAIN if far > 1 else _SUBPIXEL_GAIN):
+        if far < _LEAST or left[at] > left[0] * _GAIN:
             return 0.0, 0.0
         return float(best[0] / self._scale), float(best[1] / self._scale)
 
@@ -98,6 +101,29 @@ class StillPicture:
             if np.abs(step).max() < 0.01:
                 break
         return np.asarray(shift, np.float64)
+
+
+def shifts_of(frames: Sequence[NDArray[np.uint8]], still: StillPicture) -> list[Shift]:
+    """Shift of each frame of a run over its still picture, as of `StillPicture.shift_of`.
+
+    Args:
+        frames: (h, w) grey, consecutive.
+        still: their still picture.
+    """
+    found = [still.shift_of(frame.astype(np.float32)) for frame in frames]
+    # frames that stand where most stand are known best: from there to both ends
+    start = min(range(len(found)), key=lambda at: max(map(abs, found[at])))
+    for way in (range(start + 1, len(found)), range(start - 1, -1, -1)):
+        before = start
+        for at in way:
+            x, y = (found[at][axis] - found[before][axis] for axis in (0, 1))
+            if max(abs(x), abs(y)) > _JUMP:
+                other = StillPicture(frames[before].astype(np.float32))
+                step = other.shift_of(frames[at].astype(np.float32))
+                if max(abs(x - step[0]), abs(y - step[1])) > _JUMP:
+                    found[at] = (found[before][0] + step[0], found[before][1] + step[1])
+            before = at
+    return found
 
 
 def moved(picture: Float, shift: tuple[float, float], *, nearest: bool = False) -> Float:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from contract.errors import InputError
 from contract.packages import need
-from train.labelling.shake import StillPicture, moved
+from train.labelling.shake import StillPicture, moved, shifts_of
 
 if TYPE_CHECKING:
     from train.labelling.still_clip import StillClip
@@ -83,10 +83,8 @@ def scenes_of(clip: StillClip) -> list[StillScene]:
             spread = np.linspace(0, len(positions) - 1, min(len(positions), _MEDIAN_OF))
             middle = _median(clip, [positions[at] for at in spread.astype(int)])
             own = StillPicture(middle)
-            shifts = []
-            for at in positions:
-                shifts.append(own.shift_of(clip.grey[at].astype(np.float32)))
-                bar.update()
+            shifts = shifts_of([clip.grey[at] for at in positions], own)
+            bar.update(len(positions))
             _check(clip, positions, shifts, middle, most)
             for first, picture, runs in scenes:
                 x, y = picture.shift_of(middle)
