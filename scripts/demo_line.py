@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from demo_page import write_page
 
+from contract.data_folder import DataFolder
+from contract.errors import GasedgeError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -107,6 +110,8 @@ def whole_road(line: Line, data: Path | None) -> str:
         folder, name, table = line.out / "frames", "frames", ""
     else:
         source, folder, name, table = "folder:clip", data.resolve(), "real", "limit = 300\n"
+        if not DataFolder.open(folder).has_index:
+            table += 'by = "image"\n'  # nothing says which pictures belong together
     # many small steps, little augmentation: that is what learns most in so short a time
     learning = (
         "epochs = 10\nbatch = 4\nrate = 1e-3\ngas_weight = 1.0\n\n"
@@ -321,7 +326,7 @@ def main() -> int:
         source = whole_road(line, options.data) if trains else from_starter(line)
         run_daemon(line, source)
         judge(line, simulated=options.data is None)
-    except (DemoError, subprocess.TimeoutExpired) as error:
+    except (DemoError, GasedgeError, subprocess.TimeoutExpired) as error:
         print(f"demo failed: {error}", file=sys.stderr)
         return 1
     page = write_page(line.out, line.results, line.timings, line.commands)
