@@ -26,7 +26,7 @@ from contract.data_folder import DataFolder, read_stems
 from contract.errors import ConfigError, GasedgeError
 from contract.evaluation import evaluate
 from contract.geometry import InputGeometry
-from contract.label_map import BACKGROUND, GAS_SMOKE, IGNORE
+from contract.label_map import BACKGROUND, GAS_SMOKE
 from contract.weak_evaluation import evaluate_boxes
 from train.config import (
     AugmentConfig,
@@ -39,6 +39,7 @@ from train.config import (
 from train.formats.folder_writer import Sample, write_folder
 from train.labelling.boxed_clips import write_boxed_clips
 from train.labelling.label_clip import label_clip
+from train.labelling.label_quality import label_quality
 from train.labelling.network_opinion import NetworkOpinion
 from train.labelling.still_clip import runs_of
 from train.learning import train
@@ -121,7 +122,7 @@ def self_training(config: SelfTrainingConfig, out: Path) -> dict[str, Any]:
     _write_box_labels(clip, out / "labels-boxes")
     label_clip(clip, out / "labels-change", boxes=clip / "labels")
     scores: dict[str, list[dict[str, Any]]] = {kind: [] for kind in LABELS}
-    quality: dict[str, list[dict[str, float]]] = {kind: [] for kind in LABELS}
+    quality: dict[str, list[dict[str, float | None]]] = {kind: [] for kind in LABELS}
     split: dict[str, list[str]] = {}
     for seed in config.seeds:
         checkpoint: Path | None = None
@@ -140,7 +141,7 @@ def self_training(config: SelfTrainingConfig, out: Path) -> dict[str, Any]:
             split = sides
             scores[kind].append(_scores(checkpoint, clip, truth, split["test"]))
             if truth is not None:
-                quality[kind].append(_label_quality(labels, truth, split["train"]))
+                quality[kind].append(label_quality(labels, truth, split["train"]))
     return {
         "clip": config.clip or "simulated",
         "split": {side: _groups(stems) for side, stems in split.items()},
@@ -229,30 +230,6 @@ def _scores(
             row["gas_recall"] = exact.classes["gas-smoke"].recall
             row["gas_precision"] = exact.classes["gas-smoke"].precision
     return row
-
-
-def _label_quality(labels: Path, truth: Path, stems: list[str]) -> dict[str, float]:
-    """Gas of the labels against the truth, pooled over pictures; ignored pixels count nowhere."""
-    given, exact = DataFolder.open(labels, stems), DataFolder.open(truth, stems)
-    both = either = ignored = pixels = 0
-    wrong = weight = 0.0
-    for stem in given.names:
-        mask, true = given.read(stem)[1], exact.read(stem)[1]
-        trusted = given.read_weights(stem, mask.shape)
-        share = np.ones(mask.shape) if trusted is None else trusted / 255
-        decided = mask != IGNORE
-        one, other = (mask == GAS_SMOKE) & decided, (true == GAS_SMOKE) & decided
-        both += int((one & other).sum())
-        either += int((one | other).sum())
-        ignored += int((~decided).sum())
-        pixels += mask.size
-        wrong += float((share * (one != other)).sum())
-        weight += float((share * decided).sum())
-    return {
-        "gas_iou": both / max(1, either),
-        "ignored": ignored / pixels,
-        "wrong_by_weight": wrong / max(1e-9, weight),
-    }
 
 
 def _means(rows: list[dict[str, float | None]]) -> dict[str, float | None]:

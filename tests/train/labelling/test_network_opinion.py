@@ -121,7 +121,7 @@ def test_self_training_compares_three_labels_on_one_split_and_relabels_only_trai
         assert (change.read(stem)[1] == again.read(stem)[1]).all()
 
 
-def test_the_example_is_valid_and_a_file_without_a_clip_is_refused(tmp_path, monkeypatch):
+def test_the_examples_are_valid_and_a_file_without_a_clip_is_refused(tmp_path, monkeypatch):
     example = ROOT / "docs" / "examples" / "self-training.toml"
     for name in ("images", "labels"):
         (tmp_path / "gasvid_ir" / name).mkdir(parents=True)
@@ -129,6 +129,8 @@ def test_the_example_is_valid_and_a_file_without_a_clip_is_refused(tmp_path, mon
     config = load_self_training_config(example)
     assert config.clip == str(tmp_path / "gasvid_ir")
     assert read_toml(example)["split"]["near_duplicates"] is False
+    simulated = ROOT / "docs" / "examples" / "self-training-simulated.toml"
+    assert load_self_training_config(simulated).simulated is not None
     (tmp_path / "none.toml").write_text("seeds = [1]\n")
     with pytest.raises(ConfigError, match="give either clip or a"):
         load_self_training_config(tmp_path / "none.toml")
