@@ -194,3 +194,15 @@ def test_real_infrared_runs_are_labelled_inside_their_boxes(tmp_path, real_data)
     pipe = (masks == MACHINE).mean(axis=0) > 0.8
     assert 0.01 < pipe.mean() < 0.08
     assert pipe[:50].sum() == 0  # nothing but air above it
+
+
+def test_a_bundle_is_asked_by_the_same_command(tmp_path, tiny_bundle, capsys):
+    clip = still_clip(tmp_path / "clip", frames=20)
+    boxes = ("--boxes", str(clip.boxes))
+    before, _ = label(clip.folder, tmp_path / "before", *boxes)
+    after, _ = label(clip.folder, tmp_path / "after", *boxes, "--model", str(tiny_bundle))
+    # it was never trained, so what was sure of round 0 is what is sure of round 1
+    assert ((before == GAS_SMOKE) == (after == GAS_SMOKE)).mean() > 0.97
+    code = main(["label", str(clip.folder), str(tmp_path / "x"), "--model", "nowhere.pt"])
+    assert code == 1
+    assert "nowhere.pt: is not there" in capsys.readouterr().err
