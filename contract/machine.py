@@ -52,7 +52,11 @@ class Machine:
     def __str__(self) -> str:
         """One line: board or CPU, cores, memory, GPU."""
         parts = [self.board] if self.board else []
-        parts += [self.cpu, f"{self.cores} cores", f"{self.memory_mib / 1024:.0f} GiB"]
+        parts += [
+            self.cpu,
+            f"{self.cores} core{'' if self.cores == 1 else 's'}",
+            f"{self.memory_mib / 1024:.0f} GiB",
+        ]
         if self.gpu:
             parts.append(f"{self.gpu.name} (compute {self.gpu.compute_capability})")
         else:

@@ -35,6 +35,7 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "load_train_config",
+    "resolved_path",
 ]
 
 OptionValue = bool | int | float | str | tuple[int, ...]
@@ -190,20 +191,25 @@ def load_train_config(path: Path, model: type[TrainConfig] = TrainConfig) -> Tra
     config = load_config(path, model)
     base = path.absolute().parent
     data = tuple(
-        each.model_copy(update={"path": str(_resolved(each.path, base, path))})
+        each.model_copy(update={"path": str(resolved_path(each.path, base, path))})
         for each in config.data
     )
     network = config.network
     if network.initial_weights:
-        weights = str(_resolved(network.initial_weights, base, path))
+        weights = str(resolved_path(network.initial_weights, base, path))
         network = network.model_copy(update={"initial_weights": weights})
     split = config.split
     if split.lists:
-        split = split.model_copy(update={"lists": str(_resolved(split.lists, base, path))})
+        split = split.model_copy(update={"lists": str(resolved_path(split.lists, base, path))})
     return config.model_copy(update={"data": data, "network": network, "split": split})
 
 
-def _resolved(text: str, base: Path, file: Path) -> Path:
+def resolved_path(text: str, base: Path, file: Path) -> Path:
+    """A path written in `file` made absolute: ~ and $NAME expanded, relative to `base`.
+
+    Raises:
+        ConfigError: it names an environment variable that is not set.
+    """
     expanded = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 - text, not a path yet
     if missing := re.search(r"\$\{?(\w+)", expanded):
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -59,6 +60,26 @@ def test_the_card_is_of_this_bundle(copy):
     shown = CliRunner().invoke(cli, ["starter"])
     assert copy.manifest.model_id in shown.output
     assert CARD.read_text(encoding="utf-8").startswith("# Starter bundle: model card")
+
+
+def test_the_checkpoint_is_the_network_of_the_bundle(copy, tmp_path):
+    pytest.importorskip("openvino")
+    from train.networks.torch_segmenter import TorchSegmenter
+
+    done = CliRunner().invoke(cli, ["starter", "--checkpoint", str(tmp_path / "starter.pt")])
+    assert done.exit_code == 0, done.output
+    geometry = copy.manifest.input
+    scene = SimulatedScene("gas", geometry.width, geometry.height, 910_000)
+    frames = np.stack([scene.frame(at)[0] for at in (20, 40, 60)])
+    with (
+        TorchSegmenter.from_checkpoint(tmp_path / "starter.pt") as learned,
+        open_backend(copy, Precision.FP16) as exported,
+    ):
+        assert learned.model_id == copy.manifest.model_id
+        expected = np.concatenate([exported.segment(frame[None]).mask for frame in frames])
+        masks = learned.segment(frames).mask
+    assert len(np.unique(masks)) > 1
+    assert np.mean(masks == expected) > 0.999
 
 
 def test_nothing_is_written_over(copy):

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from gasedge.cli import main
+from train.networks.frame_network import FrameNetwork
+from train.networks.registry import build_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +35,21 @@ precision = "fp32"
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def network() -> FrameNetwork:
+    """The default network, untrained."""
+    torch.manual_seed(0)
+    return FrameNetwork(build_network("unet-resnet18")).eval()
+
+
+@pytest.fixture(scope="module")
+def frames() -> torch.Tensor:
+    """Sixteen frames of 32x64, uint8 BGR, that no network takes for noise."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 255, (16, 4, 8, 3), np.uint8)
+    return torch.from_numpy(coarse.repeat(8, axis=1).repeat(8, axis=2))
 
 
 @pytest.fixture(scope="session")

@@ -20,19 +20,6 @@ from train.networks.weight_files import plain_name
 GEOMETRY = InputGeometry(width=64, height=32)
 
 
-@pytest.fixture(scope="module")
-def network() -> FrameNetwork:
-    torch.manual_seed(0)
-    return FrameNetwork(build_network("unet-resnet18")).eval()
-
-
-@pytest.fixture(scope="module")
-def frames() -> torch.Tensor:
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 255, (16, 4, 8, 3), np.uint8)
-    return torch.from_numpy(coarse.repeat(8, axis=1).repeat(8, axis=2))
-
-
 def features(network: FrameNetwork, frames: torch.Tensor) -> torch.Tensor:
     normalised = (frames.float() - network.mean) / network.std
     with torch.no_grad():

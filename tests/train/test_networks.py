@@ -18,19 +18,6 @@ from train.networks.torch_segmenter import TorchSegmenter
 GEOMETRY = InputGeometry(width=64, height=32)
 
 
-@pytest.fixture(scope="module")
-def network() -> FrameNetwork:
-    torch.manual_seed(0)
-    return FrameNetwork(build_network("unet-resnet18")).eval()
-
-
-@pytest.fixture(scope="module")
-def frames() -> torch.Tensor:
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 255, (16, 4, 8, 3), np.uint8)
-    return torch.from_numpy(coarse.repeat(8, axis=1).repeat(8, axis=2))
-
-
 def save(path, network, **changes):
     fields = {
         "name": "unet-resnet18",

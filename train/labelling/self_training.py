@@ -13,7 +13,6 @@ exact masks.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +34,7 @@ from train.config import (
     NetworkConfig,
     SplitConfig,
     TrainConfig,
+    resolved_path,
 )
 from train.formats.folder_writer import Sample, write_folder
 from train.labelling.boxed_clips import write_boxed_clips
@@ -98,7 +98,7 @@ def load_self_training_config(path: Path) -> SelfTrainingConfig:
     config = load_config(path, SelfTrainingConfig)
     if config.clip is None:
         return config
-    place = path.absolute().parent / os.path.expandvars(Path(config.clip).expanduser())
+    place = resolved_path(config.clip, path.absolute().parent, path)
     for name in ("images", "labels"):
         if not (place / name).is_dir():
             raise ConfigError(f"{path}: clip {place} has no folder {name}/")
@@ -125,12 +125,10 @@ def self_training(config: SelfTrainingConfig, out: Path) -> dict[str, Any]:
     quality: dict[str, list[dict[str, float | None]]] = {kind: [] for kind in LABELS}
     split: dict[str, list[str]] = {}
     for seed in config.seeds:
-        checkpoint: Path | None = None
+        checkpoint = Path()  # the network that learned last
         for kind in LABELS:
             labels = out / f"labels-{kind}"
             if kind == "network":
-                if checkpoint is None:
-                    raise AssertionError
                 labels = out / f"labels-network-{seed}"
                 _label_again(clip, labels, checkpoint, split["train"])
             run = out / f"run-{kind}-{seed}"
