@@ -26,6 +26,7 @@ class ShownPicture:
     result: NDArray[np.uint8]  # (H, W) class indices
     truth: NDArray[np.uint8] | None = None  # (H, W) class indices; None where there is no mask
     box: NDArray[np.bool_] | None = None  # (H, W) inside a labelled box
+    beside: tuple[tuple[str, NDArray[np.uint8]], ...] = ()  # other results to hold it against
 
 
 @dataclass(frozen=True, slots=True, order=True)
