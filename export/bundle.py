@@ -18,6 +18,7 @@ from contract.manifest import GoldenEntry
 from contract.packages import need, versions_of
 from contract.pictures import fit_picture
 from contract.precision import Precision
+from contract.trained_scales import TRAINED_SCALES, TrainedScales
 from export.agreement import network_probabilities, require_agreement
 from export.golden_frames import choose_golden, simulated_frames
 from export.reference_run import run_reference
@@ -77,6 +78,7 @@ def bundle_from_checkpoint(
         model_id=loaded.model_id,
         training=loaded.training,
         golden_frames=golden_frames,
+        int8_scales=loaded.int8_scales,
     )
 
 
@@ -88,6 +90,7 @@ def bundle_from_network(
     model_id: str,
     training: Mapping[str, str | int | float | bool | None],
     golden_frames: Sequence[NDArray[np.uint8]] | None = None,
+    int8_scales: Mapping[str, float] | None = None,
 ) -> Bundle:
     """Export a torch network that is in memory; arguments as of `bundle_from_checkpoint`.
 
@@ -98,6 +101,8 @@ def bundle_from_network(
         model_id: name of the model.
         training: what is known of how it was trained.
         golden_frames: candidates for the known-answer test.
+        int8_scales: steps that it learned with under fake quantisation, by activation; its
+            calibration will take them.
     """
     if out.suffix != BUNDLE_SUFFIX:
         raise ConfigError(f"{out}: a bundle's name ends in {BUNDLE_SUFFIX}")
@@ -133,6 +138,8 @@ def bundle_from_network(
             for entry, mask in zip(golden, result.mask, strict=True):
                 files[entry.mask(precision)] = _png(mask)
 
+    if int8_scales:
+        files[TRAINED_SCALES] = TrainedScales(scales=dict(int8_scales)).as_bytes()
     return create_bundle(
         out,
         files,

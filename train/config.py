@@ -152,6 +152,10 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """The whole file."""
 
+    # a bundle calibrated to INT8: fine-tune network.initial_weights, of which it was exported, with
+    # the rounding of its INT8 graph
+    quantize: str | None = None
+
     data: tuple[DataConfig, ...] = ()
     simulated: tuple[SimulatedConfig, ...] = ()
     input: InputGeometry = InputGeometry(width=256, height=256)
@@ -198,6 +202,9 @@ def load_train_config(path: Path, model: type[TrainConfig] = TrainConfig) -> Tra
     if network.initial_weights:
         weights = str(resolved_path(network.initial_weights, base, path))
         network = network.model_copy(update={"initial_weights": weights})
+    if config.quantize:
+        bundle = str(resolved_path(config.quantize, base, path))
+        config = config.model_copy(update={"quantize": bundle})
     split = config.split
     if split.lists:
         split = split.model_copy(update={"lists": str(resolved_path(split.lists, base, path))})

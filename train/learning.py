@@ -27,6 +27,7 @@ from train.networks.initial_weights import fill_network
 from train.networks.registry import build_network
 from train.networks.weight_files import require_file
 from train.processes import joined
+from train.quantize.fine_tuning import for_quantization, quantize
 from train.result import TrainingResult, write_result
 from train.run_folder import agree_with_earlier, last_state, write_splits
 
@@ -68,6 +69,7 @@ def train(config: TrainConfig, run: Path, callbacks: Sequence[pl.Callback] = ())
         KeyboardInterrupt: on Ctrl-C; the run can be taken up from its last finished epoch.
         SystemExit: in every process but the first, when its work is done or failed.
     """
+    config = for_quantization(config)
     try:
         with joined() as processes:
             fitted = _fitted(config, run, processes, callbacks)
@@ -170,6 +172,8 @@ def _prepared(config: TrainConfig, run: Path, processes: Processes) -> _Prepared
         filled = json.loads((run / "initial_weights.json").read_text())["summary"]
     elif config.network.initial_weights:
         filled = _fill(config.network.initial_weights, network, frames, run, processes)
+    if config.quantize:
+        quantize(network, config, begins=not goes_on)
     module = SegmentationModule(
         network, learning, _steps(config, frames), data_sets, run / "metrics.csv", processes
     )

@@ -12,6 +12,7 @@ from contract.atomic import sha256_of_bytes, write_text
 from train.lightning_parts import precision_of
 from train.networks.checkpoint import save_checkpoint
 from train.picture_counts import write_pictures
+from train.quantize.fine_tuning import plain_network
 from train.report import write_report
 from train.run_folder import best_state, result_file
 from train.scoring import score_split
@@ -66,7 +67,7 @@ def write_result(
         for side, frames in sides.items()
         if len(frames)
     ]
-    network.to("cpu")
+    network, int8_scales = plain_network(network.to("cpu"), config)
     table = [each for one in scored for each in one.by_data]
     write_text(run / "scores.json", json.dumps([s.as_dict() for s in table], indent=1) + "\n")
     write_pictures(run, table)
@@ -87,6 +88,7 @@ def write_result(
         "precision": str(precision_of(config.learning.precision)),
         "data": "; ".join(f"{data.name} ({len(data.stems['train'])} train)" for data in data_sets),
         "split_seed": config.split.seed,
+        "fake_quantised": bool(int8_scales),
         "torch": str(torch.__version__),  # a class of its own, which no checkpoint may hold
     }
     stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in run.name)[:48] or "model"
@@ -98,5 +100,6 @@ def write_result(
         geometry=config.input,
         model_id=f"{stem}-{digest[:8]}",
         training=training,
+        int8_scales=int8_scales,
     )
     return TrainingResult(result_file(run), table, went_on)

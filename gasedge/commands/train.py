@@ -18,7 +18,12 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, file_okay=False),
     help="The run's folder. Default: runs/<name of CONFIG>.",
 )
-def command(config: Path, out: Path | None) -> int:
+@click.option(
+    "--quantize",
+    type=click.Path(path_type=Path),
+    help="Calibrated bundle of CONFIG's initial weights: fine-tune them with its INT8 rounding.",
+)
+def command(config: Path, out: Path | None, quantize: Path | None) -> int:
     """Train the network of CONFIG and leave RUN/checkpoint.pt, scores.json and report.html.
 
     A run that was stopped, by Ctrl-C, a kill or a power cut, goes on from its last finished epoch
@@ -32,6 +37,8 @@ def command(config: Path, out: Path | None) -> int:
     from train.config import load_train_config
 
     settings = load_train_config(config)
+    if quantize:
+        settings = settings.model_copy(update={"quantize": str(quantize.absolute())})
     from train.learning import train  # torch comes in here, after CONFIG is known to be right
 
     result = train(settings, out or Path("runs") / config.stem)

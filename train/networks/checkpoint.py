@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +38,7 @@ class LoadedNetwork:
     geometry: InputGeometry
     model_id: str
     training: dict[str, str | int | float | bool | None]
+    int8_scales: dict[str, float] = field(default_factory=dict)  # steps learned with, by activation
 
 
 def save_checkpoint(
@@ -49,6 +50,7 @@ def save_checkpoint(
     model_id: str,
     training: dict[str, str | int | float | bool | None],
     options: Mapping[str, Any] | None = None,
+    int8_scales: Mapping[str, float] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -60,6 +62,7 @@ def save_checkpoint(
         model_id: letters, digits, `_.-`, at most 64.
         training: how it came to be, flat and plain; the bundle's manifest takes it over.
         options: of the core.
+        int8_scales: steps that it learned with under fake quantisation, by activation.
     """
     if not _MODEL_ID.fullmatch(model_id):
         raise ConfigError(f"model id {model_id!r}: letters, digits and _.- only, at most 64")
@@ -75,6 +78,7 @@ def save_checkpoint(
         "classes": [each.name for each in CLASSES],
         "model_id": model_id,
         "training": dict(training),
+        "int8_scales": dict(int8_scales or {}),
         "state_dict": weights,
     }
     # torch's own writer gives a full disk no clear error
@@ -99,7 +103,13 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
         network = FrameNetwork(core, activation=content.get("activation", "softmax"))
         network.load_state_dict(content["state_dict"])
         geometry = InputGeometry.model_validate(content["geometry"])
-        loaded = LoadedNetwork(network.eval(), geometry, content["model_id"], content["training"])
+        loaded = LoadedNetwork(
+            network.eval(),
+            geometry,
+            content["model_id"],
+            content["training"],
+            dict(content.get("int8_scales", {})),
+        )
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ConfigError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{path}: its network cannot be rebuilt ({first})") from error
