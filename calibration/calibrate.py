@@ -1,4 +1,4 @@
-"""Add the INT8 graph to a bundle: ranges from frames, Q/DQ, a check on control frames, the card.
+"""Add the INT8 graph to a bundle: frames, ranges, Q/DQ, a check on control frames, the card.
 
 Nothing is written before everything is checked, and then the manifest last: a bundle is either as
 it was or whole with INT8.
@@ -7,20 +7,25 @@ it was or whole with INT8.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from calibration.card import RANGES, Card, FrameHash, mix_of
-from calibration.control import check_on_control, require_budget
-from calibration.frames import choose_frames, require_disjoint, require_sound, study
-from calibration.placement import place
+from calibration.apart import open_apart
+from calibration.card import Card, FrameHash, LayerCost
+from calibration.control import check_on_control
+from calibration.control_set import ControlSet
+from calibration.disjoint import require_disjoint, seen_in
+from calibration.frames import require_sound
+from calibration.placement import Choice, place
 from calibration.quantize import quantized_graph
-from calibration.ranges import DEFAULT_METHOD, collect_ranges
+from calibration.range_methods import DEFAULT_METHOD
+from calibration.ranges import collect_ranges, range_table
+from calibration.search import Search
+from calibration.selection import DEFAULT_COUNT, candidates, choose, mix_of, require_thin
 from contract.atomic import sha256_of_bytes
 from contract.bundle import graph_name, opset17_graph_name
-from contract.data_folder import DataFolder
+from contract.calibrated_ranges import RANGES
 from contract.machine import this_machine
 from contract.manifest import MeasuredScores
 from contract.packages import need, versions_of
@@ -32,8 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from calibration.apart import ApartSet
     from calibration.control import ControlResult
     from calibration.frames import FrameFacts
+    from calibration.placement import Placement
+    from calibration.search import Outcome
+    from calibration.selection import Chosen
     from contract.bundle import Bundle
 
 __all__ = ["OPSET17_GRAPH", "CalibrationRequest", "calibrate"]
@@ -51,10 +60,14 @@ class CalibrationRequest:
     control: Path
     frames_only: Sequence[str] | None = None  # stems
     control_only: Sequence[str] | None = None  # stems
-    method: str = DEFAULT_METHOD
+    apart: Sequence[Path] = ()  # folders of pictures, or lists of stems
+    method: str = DEFAULT_METHOD  # one of METHODS, or "auto"
+    choice: Choice = field(default_factory=Choice)
     max_iou_drop: float = 0.005  # gas-smoke IoU
-    count: int = 256
+    count: int | None = None  # None: all of a list, DEFAULT_COUNT of a folder
     seed: int = 0
+    accept_mix: bool = False  # frames without thin plumes too
+    one_camera: bool = False  # all sets may show one view
     opset17: bool = True  # also for TensorRT 8.5 and OpenVINO before 2026
 
 
@@ -62,38 +75,28 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     """Quantise the bundle's network, check it, and add graph, card, ranges and golden masks.
 
     Raises:
-        InputError: when frames or control set cannot be used.
+        InputError: when frames, control set or a set to hold apart cannot be used.
         CheckError: when INT8 loses more than the budget or a CPU runtime computes it otherwise;
             the bundle is then as it was.
     """
-    fp32 = bundle.graph(Precision.FP32)
-    files = choose_frames(
-        request.frames, only=request.frames_only, count=request.count, seed=request.seed
-    )
-    control = DataFolder.open(request.control, request.control_only)
-    frames = study(files, doing="calibration frames")
-    require_sound(frames)
-    seen = study([control.images[name] for name in control.names], doing="control frames")
-    require_disjoint(frames, seen)
+    fp32, geometry = bundle.graph(Precision.FP32), bundle.manifest.input
+    control = ControlSet(request.control, request.control_only, geometry)
+    apart = [open_apart(path, request.control, request.frames) for path in request.apart]
+    chosen = _frames(fp32, bundle, request, control, apart)
 
-    placement = place(need("onnx", extra="export").load_model_from_string(fp32).graph)
-    geometry = bundle.manifest.input
-    fitted = (fit_picture(read_picture(frame.path), geometry) for frame in frames)
-    watched = collect_ranges(fp32, sorted(placement.pairs), fitted, n_frames=len(frames))
-    largest = {name: each.covering(request.method) for name, each in watched.ranges.items()}
-    int8 = quantized_graph(fp32, largest)
+    graph = need("onnx", extra="export").load_model_from_string(fp32).graph
+    everything = place(graph, replace(request.choice, fp16=frozenset()))
+    fitted = (fit_picture(read_picture(each.path), geometry) for each in chosen.frames)
+    watched = collect_ranges(fp32, sorted(everything.pairs), fitted, n_frames=len(chosen.frames))
+    opset17 = request.opset17 or OPSET17_GRAPH in bundle.manifest.files  # never an older one beside
+    search = Search(fp32, geometry, watched, everything, request.choice, control, half=not opset17)
+    found = search.run(request.method, request.max_iou_drop, chosen)
+
+    int8 = quantized_graph(fp32, found.largest, found.choice)
     added = {graph_name(Precision.INT8): int8}
-    if request.opset17 or OPSET17_GRAPH in bundle.manifest.files:  # never an older one beside it
-        added[OPSET17_GRAPH] = quantized_graph(fp32, largest, half=False)
-    result = check_on_control(
-        bundle,
-        int8,
-        added.get(OPSET17_GRAPH, int8),
-        data=request.control,
-        only=request.control_only,
-        pictures=[each.path for each in seen],
-    )
-    drop = require_budget(result.scores, request.max_iou_drop)
+    if opset17:
+        added[OPSET17_GRAPH] = quantized_graph(fp32, found.largest, found.choice, half=False)
+    result = check_on_control(bundle, int8, added.get(OPSET17_GRAPH, int8), control=control)
 
     card = Card(
         model_id=bundle.manifest.model_id,
@@ -102,43 +105,96 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
         tools=versions_of(_TOOLS),
         fp32_sha256=sha256_of_bytes(fp32),
         int8_sha256=sha256_of_bytes(int8),
-        method=request.method,
+        method=found.method,
+        methods=found.methods,
         seed=request.seed,
-        frames=_hashes(frames),
-        mix=mix_of(frames, watched.gas_shares),
-        convolutions_int8=len(placement.convolutions),
-        convolutions_float=placement.left_out,
-        control=_hashes(seen),
+        concat=request.choice.concat,
+        frames=_hashes(chosen.frames),
+        mix=mix_of(chosen),
+        layers=_layers(place(graph, found.choice), found),
+        attempts=found.attempts,
+        control=_hashes(control.facts),
+        apart=tuple(each.as_recorded() for each in apart),
+        one_camera=request.one_camera,
         max_iou_drop=request.max_iou_drop,
-        iou_drop=drop,
+        iou_drop=found.iou_drop,
         scores=result.scores,
         agreement=result.agreement,
     )
-    if card.mix.with_gas == 0:
-        _log.warning("the FP32 network sees gas or smoke in none of the calibration frames")
-    ranges = {
-        name: {"max": each.largest, request.method: largest[name]}
-        for name, each in watched.ranges.items()
-    }
+    table = range_table(watched, [each.method for each in found.methods], found.method)
     added |= {
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
-        RANGES: (json.dumps(ranges, indent=1) + "\n").encode(),
+        RANGES: (table.model_dump_json(indent=1) + "\n").encode(),
         **result.golden,
     }
-    return _published(bundle, added, result, request), card
+    return _published(bundle, added, result, request, card), card
+
+
+def _frames(
+    fp32: bytes,
+    bundle: Bundle,
+    request: CalibrationRequest,
+    control: ControlSet,
+    apart: Sequence[ApartSet],
+) -> Chosen:
+    others: dict[str, Sequence[FrameFacts]] = {"the control set": control.facts}
+    others |= {each.name: each.facts for each in apart}
+    root, files = candidates(request.frames, request.frames_only)
+    wanted = None if request.frames_only is not None else DEFAULT_COUNT
+    chosen = choose(
+        root,
+        files,
+        count=request.count or wanted,
+        seed=request.seed,
+        graph=fp32,
+        geometry=bundle.manifest.input,
+        seen=lambda facts: seen_in(facts, others.values(), one_camera=request.one_camera),
+    )
+    require_sound(chosen.frames)
+    require_disjoint(
+        {"the calibration frames": chosen.frames, **others}, one_camera=request.one_camera
+    )
+    if not request.accept_mix:
+        require_thin(chosen)
+    return chosen
+
+
+def _layers(placement: Placement, found: Outcome) -> tuple[LayerCost, ...]:
+    return tuple(
+        LayerCost(
+            name=name,
+            precision=Precision.FP16 if name in placement.left_out else Precision.INT8,
+            reason=placement.left_out.get(name, ""),
+            damage=found.damage.get(name),
+            iou_drop_in_int8=found.in_int8.get(name),
+        )
+        for name in placement.order
+    )
 
 
 def _published(
-    bundle: Bundle, added: dict[str, bytes], result: ControlResult, request: CalibrationRequest
+    bundle: Bundle,
+    added: dict[str, bytes],
+    result: ControlResult,
+    request: CalibrationRequest,
+    card: Card,
 ) -> Bundle:
     manifest = bundle.manifest
     split = f"{len(request.control_only)} listed" if request.control_only else "all"
+    by = "by picture" if request.one_camera else "by picture and by view"
+    apart = "".join(f", {each.name}" for each in card.apart)
+    chosen = [
+        what
+        for what, much in (("the method", len(card.methods) > 1), ("FP16 layers", card.attempts))
+        if much
+    ]
     measured = [
         MeasuredScores(
             precision=precision,
             backend=result.backends[precision],
             data=f"{request.control.resolve().name}, {split}",
-            disjoint_from="calibration (training not checked)",
+            disjoint_from=f"calibration{apart}, {by} (training not checked)"
+            + (f"; but {' and '.join(chosen)} were chosen on it" if chosen else ""),
             scores=scores,
         )
         for precision, scores in result.scores.items()

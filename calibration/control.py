@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.card import Agreement
-from contract.data_folder import DataFolder
-from contract.errors import CheckError, InputError
-from contract.evaluation import evaluate
-from contract.label_map import CLASSES, GAS_SMOKE
+from contract.errors import CheckError
 from contract.packages import need
 from contract.pictures import fit_picture, read_picture
 from contract.precision import Precision
@@ -19,16 +16,14 @@ from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+    from calibration.control_set import ControlSet
     from contract.bundle import Bundle
     from contract.scores import Scores
     from contract.segmenter import Segmenter
 
-__all__ = ["ControlResult", "check_on_control", "require_budget"]
+__all__ = ["ControlResult", "check_on_control"]
 
 _PICTURES = 32  # for the agreement; scores take all
 _TOLERANCE = (0.005, 0.10)  # smallest and largest golden tolerance, share of a frame's pixels
@@ -36,7 +31,6 @@ _WRONG = (
     1.5,
     0.005,
 )  # a runtime may be so many times, and so much, further from FP32 than the graph
-_GAS = CLASSES[GAS_SMOKE].name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +48,7 @@ def check_on_control(
     bundle: Bundle,
     int8: bytes,
     int8_for_cpu: bytes,
-    *,
-    data: Path,
-    only: Sequence[str] | None,
-    pictures: Sequence[Path],
+    control: ControlSet,
 ) -> ControlResult:
     """Score FP32, FP16 and INT8 on the control set and compare their masks.
 
@@ -71,18 +62,15 @@ def check_on_control(
         bundle: with the graphs of the other precisions.
         int8: bytes of the INT8 graph.
         int8_for_cpu: bytes of the one that the CPU runtimes take.
-        data: the control set.
-        only: stems to take.
-        pictures: files of the control set.
+        control: the control set.
 
     Raises:
         CheckError: when the runtime computes the INT8 graph otherwise than the reference.
-        InputError: when the control set has no gas or smoke.
     """
-    folder, geometry = DataFolder.open(data, only), bundle.manifest.input
+    geometry = bundle.manifest.input
     graphs = {each: bundle.graph(each) for each in bundle.precisions}
     graphs[Precision.INT8] = int8_for_cpu
-    chosen = [pictures[i] for i in _spread(len(pictures), _PICTURES)]
+    chosen = [control.pictures[i] for i in _spread(len(control.pictures), _PICTURES)]
     shown = [fit_picture(read_picture(path), geometry) for path in chosen]
     golden_frames = [_decoded(bundle.read(entry.frame)) for entry in bundle.manifest.golden]
     scores: dict[Precision, Scores] = {}
@@ -90,11 +78,9 @@ def check_on_control(
     masks: dict[Precision, list[NDArray[np.uint8]]] = {}
     for precision, graph in graphs.items():
         with open_graph(graph, geometry, precision) as segmenter:
-            scores[precision] = evaluate(segmenter, folder).scores
+            scores[precision] = control.scores(segmenter)
             backends[precision] = segmenter.name
             masks[precision] = _masks(segmenter, shown + golden_frames)
-    if not scores[Precision.FP32].classes[_GAS].truth_pixels:
-        raise InputError(f"{data}: no control mask shows gas or smoke; INT8 cannot be judged by it")
     with OnnxRuntimeSegmenter(
         int8, geometry=geometry, precision=Precision.INT8, optimise=False
     ) as reference:
@@ -133,24 +119,6 @@ def check_on_control(
         golden=golden,
         tolerance=min(high, max(low, 2 * against_reference.worst)),
     )
-
-
-def require_budget(scores: dict[Precision, Scores], max_iou_drop: float) -> float:
-    """Gas-smoke IoU that INT8 loses against FP32 on the control set.
-
-    Raises:
-        CheckError: when it is more than the budget.
-    """
-    fp32, int8 = (scores[p].classes[_GAS].iou or 0.0 for p in (Precision.FP32, Precision.INT8))
-    drop = fp32 - int8
-    if drop > max_iou_drop:
-        raise CheckError(
-            f"INT8 loses {drop:.4f} of {_GAS} IoU on {scores[Precision.FP32].n_images} control "
-            f"images (FP32 {fp32:.4f}, INT8 {int8:.4f}), the budget is {max_iou_drop:.4f}; the "
-            "bundle is unchanged: give more and more varied frames, try the other --method, or "
-            f"accept it with --max-iou-drop {np.ceil(drop * 1000) / 1000:.3f}"
-        )
-    return drop
 
 
 def _masks(segmenter: Segmenter, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

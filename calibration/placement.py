@@ -6,10 +6,16 @@
   addition and ReLU into its own kernel.
 * At the input of a MaxPool that follows the stem: pooling commutes with quantisation.
 * Not between convolution and ReLU, not on biases.
-* Not at the head: it is 0.2 % of the work and its rounding would stand in the mask.
-* Not at the stem: it has three channels, which integer kernels do not like, and its input alone is
-  signed. With it in int8 an engine of TensorRT for RTX 1.7 moves 5 % more bytes, and CPUs without
-  VNNI saturate: 0.84 % of the pixels change in place of 0.31 %.
+* Not at the head, unless asked for: it is 0.2 % of the work and its rounding would stand in the
+  mask.
+* Not at the stem, unless asked for: it has three channels, which integer kernels do not like, and
+  its input alone is signed. With it in int8 an engine of TensorRT for RTX 1.7 moves 5 % more bytes,
+  and CPUs without VNNI saturate: 0.84 % of the pixels change in place of 0.31 %.
+* Behind a Concat one scale serves both its inputs; "separate" gives each input a pair with a scale
+  of its own before that, so that both may be kept in int8.
+
+A convolution that stays in FP16 for accuracy takes its pairs with it: none at its input, on the
+shortcut that it would be fused with, or at a pool that only it reads.
 
 After NVIDIA's own placer (nvidia-modelopt 0.47) and the plans that TensorRT for RTX 1.7 builds.
 """
@@ -25,7 +31,19 @@ from contract.errors import GasedgeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Placement", "place"]
+__all__ = ["CONCAT", "Choice", "Placement", "place"]
+
+CONCAT = ("shared", "separate")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the placement may be chosen."""
+
+    stem: bool = False  # in INT8
+    head: bool = False  # in INT8
+    concat: str = "shared"  # one of CONCAT
+    fp16: frozenset[str] = frozenset()  # convolutions kept out of INT8, by their outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,52 +52,88 @@ class Placement:
 
     pairs: Mapping[str, tuple[tuple[str, int], ...]]  # tensor -> (node, index of its input)
     convolutions: tuple[str, ...]  # whose weights are int8
-    left_out: tuple[str, ...]  # convolutions that stay in floating point
+    left_out: Mapping[str, str]  # convolution in floating point -> "stem", "head" or "budget"
     same_range: Mapping[str, str]  # tensor -> the tensor whose range it takes
+    order: tuple[str, ...]  # all convolutions, as in the graph
 
 
-def place(graph: Any) -> Placement:
+def place(graph: Any, choice: Choice | None = None) -> Placement:
     """Decide what is quantised in a deploy graph.
 
     Args:
         graph: onnx GraphProto, nodes in topological order, BatchNormalization folded.
+        choice: None takes the defaults.
 
     Raises:
         GasedgeError: when the graph holds nothing to quantise.
     """
+    choice = choice or Choice()
     weights = {tensor.name for tensor in graph.initializer}
     convolutions = [n for n in graph.node if n.op_type == "Conv" and n.input[1] in weights]
     depth, reaches_conv = _conv_depths(graph), _reaches_convolution(graph)
-    skipped = {
-        node.output[0]
-        for node in convolutions
-        if node.output[0] not in reaches_conv or depth[node.input[0]] == 0
+    left_out = {
+        n.output[0]: why
+        for n in convolutions
+        if (why := _kept_float(n, depth, reaches_conv, choice))
     }
-    chosen = [n.output[0] for n in convolutions if n.output[0] not in skipped]
+    chosen = [n.output[0] for n in convolutions if n.output[0] not in left_out]
     if not chosen:
         raise GasedgeError(
             f"the graph has {len(convolutions)} convolutions with constant weights and none of "
             "them can be quantised; export the bundle anew"
         )
     pairs: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    same_range: dict[str, str] = {}
     for node in graph.node:
         if node.op_type == "Conv" and node.output[0] in chosen:
             pairs[node.input[0]].append((node.output[0], 0))
         elif node.op_type == "Add" and not weights.intersection(node.input):
             first, second = (depth[name] for name in node.input)
-            if first != second and min(first, second) > 0:
-                shortcut = int(first > second)
+            shortcut = int(first > second)
+            fused = node.input[1 - shortcut] not in left_out
+            if first != second and min(first, second) > 0 and fused:
                 pairs[node.input[shortcut]].append((node.output[0], shortcut))
-        elif node.op_type == "MaxPool" and depth[node.input[0]] > 0:
-            pairs[node.input[0]].append((node.output[0], 0))
-            same_range[node.output[0]] = node.input[0]
+    if choice.concat == "separate":
+        _pairs_before_concats(graph, depth, pairs)
+    same_range = _pairs_before_pools(graph, depth, pairs)
     return Placement(
         pairs={tensor: tuple(uses) for tensor, uses in pairs.items()},
         convolutions=tuple(chosen),
-        left_out=tuple(n.output[0] for n in convolutions if n.output[0] in skipped),
-        same_range={out: source for out, source in same_range.items() if out in pairs},
+        left_out=left_out,
+        same_range=same_range,
+        order=tuple(node.output[0] for node in convolutions),
     )
+
+
+def _kept_float(node: Any, depth: Mapping[str, int], reaches: set[str], choice: Choice) -> str:
+    """Why a convolution is not quantised; empty where it is."""
+    if node.output[0] not in reaches and not choice.head:
+        return "head"
+    if depth[node.input[0]] == 0 and not choice.stem:
+        return "stem"
+    return "budget" if node.output[0] in choice.fp16 else ""
+
+
+def _pairs_before_concats(
+    graph: Any, depth: dict[str, int], pairs: dict[str, list[tuple[str, int]]]
+) -> None:
+    for node in graph.node:
+        if node.op_type == "Concat" and node.output[0] in pairs:
+            for index, name in enumerate(node.input):
+                if depth[name] > 0:
+                    pairs[name].append((node.output[0], index))
+
+
+def _pairs_before_pools(
+    graph: Any, depth: dict[str, int], pairs: dict[str, list[tuple[str, int]]]
+) -> dict[str, str]:
+    """Add the pairs and give pool -> the tensor whose range it takes."""
+    same_range: dict[str, str] = {}
+    for node in graph.node:
+        # where nothing quantised reads the pool a pair would only cost
+        if node.op_type == "MaxPool" and depth[node.input[0]] > 0 and node.output[0] in pairs:
+            pairs[node.input[0]].append((node.output[0], 0))
+            same_range[node.output[0]] = node.input[0]
+    return same_range
 
 
 def _conv_depths(graph: Any) -> dict[str, int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.half_core import to_half_core
 from calibration.placement import place
+from calibration.range_methods import INT8_MAX
 from contract.errors import GasedgeError
 from contract.packages import need
 
@@ -20,22 +21,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from calibration.placement import Placement
+    from calibration.placement import Choice, Placement
 
-__all__ = ["INT8_MAX", "quantized_graph"]
+__all__ = ["quantized_graph"]
 
-INT8_MAX = 127
 _OPSET = 19  # the first whose QuantizeLinear takes FP16
 _IR_VERSION = 9
 _SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 
 
-def quantized_graph(graph: bytes, largest: Mapping[str, float], *, half: bool = True) -> bytes:
+def quantized_graph(
+    graph: bytes, largest: Mapping[str, float], choice: Choice | None = None, *, half: bool = True
+) -> bytes:
     """Quantise an FP32 deploy graph.
 
     Args:
         graph: bytes of the FP32 deploy graph, opset 17.
         largest: largest magnitude to represent, for every tensor of `place(...).pairs`.
+        choice: what of the placement is not as usual.
         half: True for opset 19 with FP16 around the pairs, False for opset 17 with FP32 around
             them, which TensorRT 8.5 reads and lowers by its own flag.
 
@@ -44,7 +47,7 @@ def quantized_graph(graph: bytes, largest: Mapping[str, float], *, half: bool = 
     """
     onnx = need("onnx", extra="export")
     model = onnx.load_model_from_string(graph)
-    placement = place(model.graph)
+    placement = place(model.graph, choice)
     scales = _activation_scales(placement, largest)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.int8(0), "q_zero"))
     nodes: list[Any] = []

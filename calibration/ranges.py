@@ -1,7 +1,8 @@
 """Activation ranges: what the FP32 graph really carries on the calibration frames.
 
 One pass, one frame at a time. Each tensor keeps its largest magnitude and a histogram whose range
-doubles when a larger value comes, so memory does not grow with the number of frames.
+doubles when a larger value comes, so memory does not grow with the number of frames. Every method
+takes its range from that histogram (`calibration.range_methods`).
 """
 
 from __future__ import annotations
@@ -12,21 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from calibration.range_methods import BINS, METHODS
+from contract.calibrated_ranges import RangeTable, TensorRanges
 from contract.errors import ConfigError, GasedgeError
-from contract.label_map import GAS_SMOKE
 from contract.packages import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "TensorRange", "Watched", "collect_ranges"]
+__all__ = ["TensorRange", "collect_ranges", "range_table"]
 
-METHODS = {"max": 100.0, "percentile": 99.99}  # share of values, in percent, inside the range
-# On a network trained on real smoke "max" cost 0.0051 of gas IoU and this nothing: docs/results.md.
-DEFAULT_METHOD = "percentile"
-_BINS = 4096
+_KEPT_BINS = 128  # of the histogram in the bundle
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class TensorRange:
 
     largest: float = 0.0
     top: float = 0.0  # upper edge of the histogram
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count more values.
@@ -53,38 +52,29 @@ class TensorRange:
         if self.top == 0.0:
             self.top = largest
         while largest > self.top:
-            self.counts[: _BINS // 2] = self.counts.reshape(-1, 2).sum(axis=1)
-            self.counts[_BINS // 2 :] = 0
+            self.counts[: BINS // 2] = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts[BINS // 2 :] = 0
             self.top *= 2
-        bins = np.minimum((magnitudes * (_BINS / self.top)).astype(np.int64), _BINS - 1)
-        self.counts += np.bincount(bins, minlength=_BINS)
+        bins = np.minimum((magnitudes * (BINS / self.top)).astype(np.int64), BINS - 1)
+        self.counts += np.bincount(bins, minlength=BINS)
         self.largest = max(self.largest, largest)
 
     def covering(self, method: str) -> float:
-        """Magnitude below which the method's share of the values lies.
+        """Largest magnitude that INT8 should represent, by one of `METHODS`.
 
         Raises:
             ConfigError: when the method is not known.
         """
         if method not in METHODS:
             raise ConfigError(f"method {method!r} is not known; take one of {', '.join(METHODS)}")
-        if METHODS[method] >= 100.0 or self.largest == 0.0:
-            return self.largest
-        reached = np.searchsorted(np.cumsum(self.counts), METHODS[method] / 100 * self.counts.sum())
-        return min(self.largest, float(reached + 1) * self.top / _BINS)
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What the FP32 network did on the frames."""
-
-    ranges: dict[str, TensorRange]  # by tensor
-    gas_shares: list[float]  # share of each frame's pixels that it calls gas or smoke
+        if self.largest == 0.0:
+            return 0.0
+        return min(self.largest, METHODS[method](self.counts, self.top))
 
 
 def collect_ranges(
     graph: bytes, tensors: Sequence[str], frames: Iterable[NDArray[np.uint8]], *, n_frames: int
-) -> Watched:
+) -> dict[str, TensorRange]:
     """Run frames through the FP32 graph and watch the given tensors.
 
     Args:
@@ -103,10 +93,23 @@ def collect_ranges(
     session = runtime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    watched = Watched({name: TensorRange() for name in tensors}, [])
+    watched = {name: TensorRange() for name in tensors}
     for frame in tqdm(frames, total=n_frames, desc="activation ranges", unit="frame", delay=2):
-        mask, *activations = session.run(["mask", *tensors], {"frames": frame[None]})
-        watched.gas_shares.append(float(np.mean(mask == GAS_SMOKE)))
+        activations = session.run(list(tensors), {"frames": frame[None]})
         for name, values in zip(tensors, activations, strict=True):
-            watched.ranges[name].add(values)
+            watched[name].add(values)
     return watched
+
+
+def range_table(
+    watched: Mapping[str, TensorRange], methods: Sequence[str], chosen: str
+) -> RangeTable:
+    """What the bundle keeps: the range of every method tried and a coarser histogram."""
+    tensors = {}
+    for name, seen in watched.items():
+        largest = {method: seen.covering(method) for method in methods}
+        counts = seen.counts.reshape(_KEPT_BINS, -1).sum(axis=1)
+        tensors[name] = TensorRanges(
+            chosen=largest[chosen], largest=largest, edge=seen.top, counts=tuple(counts.tolist())
+        )
+    return RangeTable(method=chosen, tensors=tensors)

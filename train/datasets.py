@@ -22,7 +22,7 @@ from contract.data_folder import DataFolder
 from contract.errors import ConfigError
 from contract.label_map import CLASSES, MACHINE
 from contract.pictures import fit_mask, fit_picture, read_picture
-from train.duplicates import look_of, same_view
+from contract.same_view import look_of, same_view
 from train.processes import ALONE
 from train.simulate import Simulation
 from train.split_lists import listed_sides

@@ -39,8 +39,8 @@ def write_pictures(folder: Path, pictures) -> None:
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
     folder = tmp_path_factory.mktemp("pictures")
-    for name, count, seed in (("frames", 20, 11), ("control", 8, 12)):
-        shown, masks = scenes(count, seed=seed)
+    for name, count, seed, thin in (("frames", 20, 11, 6), ("control", 8, 12, 0)):
+        shown, masks = scenes(count, seed=seed, thin=thin)
         write_pictures(folder / name / "images", shown)
         write_pictures(folder / name / "masks", masks)
     return Pictures(folder / "frames", folder / "control")

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 _STEPS, _BATCH = 48, 8
 
 
-def scenes(count: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(count, 64, 64, 3) BGR pictures and (count, 64, 64) class indices."""
+def scenes(count: int, *, seed: int, thin: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(count, 64, 64, 3) BGR pictures and (count, 64, 64) class indices.
+
+    The last `thin` of them show plumes of a fifth of the usual area.
+    """
     random = np.random.default_rng(seed)
     size = TINY.width
     rows, columns = np.mgrid[:size, :size].astype(np.float32) / size
     pictures, masks = [], []
-    for _ in range(count):
+    for at in range(count):
         x, y, spread = *random.uniform(0.2, 0.8, 2), random.uniform(0.08, 0.16)
+        spread *= 0.45 if at >= count - thin else 1
         plume = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * spread**2))
         ground = random.uniform(50, 90) + 60 * (rows * random.uniform(-1, 1) + columns)
         picture = ground + random.uniform(80, 130) * plume

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
@@ -8,11 +7,12 @@ import onnx
 import pytest
 
 from calibration.calibrate import OPSET17_GRAPH, CalibrationRequest, calibrate
-from calibration.card import RANGES, Card
+from calibration.card import card_of
 from contract.atomic import sha256_of_bytes
 from contract.bundle import Bundle, graph_name
+from contract.calibrated_ranges import ranges_of
 from contract.precision import Precision
-from contract.recorded_scores import CARD, pixels_sha256
+from contract.recorded_scores import pixels_sha256
 from edge_runtime.backends.known_answer import known_answer_test
 from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_backend
@@ -30,9 +30,9 @@ def _contents(folder):
 def test_card_says_from_what_the_int8_graph_came_and_how_well_it_does(calibrated_original):
     bundle = Bundle.open(calibrated_original)
     bundle.verify()
-    card = Card.model_validate_json(bundle.read(CARD))
+    card = card_of(bundle)
     assert [each.sha256 for each in card.frames] == [
-        pixels_sha256(picture) for picture in scenes(20, seed=11)[0]
+        pixels_sha256(picture) for picture in scenes(20, seed=11, thin=6)[0]
     ]
     assert len(card.control) == 8
     assert card.int8_sha256 == bundle.manifest.files[INT8].sha256
@@ -42,8 +42,10 @@ def test_card_says_from_what_the_int8_graph_came_and_how_well_it_does(calibrated
     assert gas[Precision.FP32] > 0.5
     assert card.mix.with_gas > 15
     assert 0 < card.mix.gas_share < 0.5
-    ranges = json.loads(bundle.read(RANGES))
-    assert all(each["max"] > 0 for each in ranges.values())
+    ranges = ranges_of(bundle)
+    assert ranges.method == card.method
+    assert all(sum(each.counts) > 0 for each in ranges.tensors.values())
+    assert all(0 < each.chosen <= each.edge for each in ranges.tensors.values())
     recorded = {each.precision: each for each in bundle.manifest.scores}
     assert recorded[Precision.INT8].scores == card.scores[Precision.INT8]
     assert recorded[Precision.INT8].disjoint_from.startswith("calibration")
@@ -89,14 +91,17 @@ def test_without_the_opset_17_graph_every_backend_still_runs_int8(taught, pictur
 def test_a_network_that_loses_more_than_the_budget_changes_nothing(taught, tmp_path, capsys):
     # Frames of almost no contrast: ranges from them clip everything that a plume does.
     shown, _ = scenes(20, seed=21)
-    dull = (100 + (shown.astype(np.float32) - 100) * 0.12).astype(np.uint8)
+    dull = (100 + (shown.astype(np.float32) - 100) * 0.05).astype(np.uint8)
     write_pictures(tmp_path / "dull", dull)
     control, masks = scenes(6, seed=22)
     write_pictures(tmp_path / "control" / "images", control)
     write_pictures(tmp_path / "control" / "masks", masks)
     before = _contents(taught)
-    arguments = ["calibrate", str(taught), "--frames", str(tmp_path / "dull")]
-    assert main([*arguments, "--control", str(tmp_path / "control")]) == 3
+    arguments = ["calibrate", str(taught), "--frames", str(tmp_path / "dull"), "--control"]
+    arguments += [str(tmp_path / "control"), "--max-iou-drop", "0"]
+    assert main(arguments) == 1
+    assert "0 of 20 frames show gas or smoke by the FP32 network" in capsys.readouterr().err
+    assert main([*arguments, "--accept-mix"]) == 3
     said = capsys.readouterr().err
     assert "INT8 loses" in said
     assert "--max-iou-drop" in said
@@ -107,7 +112,9 @@ def test_frames_in_the_control_set_are_refused_and_change_nothing(taught, pictur
     before = _contents(taught)
     arguments = ["calibrate", str(taught), "--frames", str(pictures.frames), "--control"]
     assert main([*arguments, str(pictures.frames)]) == 1
-    assert "20 of 20 frames also stand in the control set" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0 frames are too few to calibrate on" in said
+    assert "none of the control set" in said
     assert _contents(taught) == before
 
 

@@ -20,7 +20,7 @@ from contract.label_map import BACKGROUND, BINARY_VALUES, CLASS_VALUES, CLASSES,
 from contract.mask_meaning import EMPTY, MaskMeaning, declared_meaning
 from contract.packages import need
 from contract.pictures import PICTURE_SUFFIXES, read_mask_values, read_picture
-from train.duplicates import look_of
+from contract.same_view import look_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import numpy as np
 
 from contract.data_folder import read_stems
 from contract.errors import InputError
-from train.duplicates import same_view
+from contract.same_view import same_view
 from train.splits import SPLITS
 
 if TYPE_CHECKING:

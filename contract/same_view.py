@@ -34,7 +34,7 @@ _ROWS = 1024  # compared at a time, to bound memory
 
 def look_of(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Reduce an (h, w, 3) BGR picture to its look: (1024,), of length 1, or 0 without detail."""
-    cv2 = need("cv2", extra="train")
+    cv2 = need("cv2", extra="cpu")
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     detail = small - cv2.GaussianBlur(small, (0, 0), _REACH)

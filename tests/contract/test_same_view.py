@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.pictures import pictures_in, read_picture
-from train.duplicates import look_of, same_view
+from contract.same_view import look_of, same_view
 
 
 def view(seed: int) -> np.ndarray:
