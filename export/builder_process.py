@@ -1,11 +1,13 @@
 """The process that builds an engine: TensorRT takes gigabytes, and only its end gives them back.
 
 It reads its task as JSON from standard input, writes the plan to the given file and what came of it
-to another, both made for it by `export.engine`, and logs to standard error.
+to another, both made for it by `export.engine`, and logs to standard error. It offers itself to the
+kernel as the first to be killed when memory runs out, before the daemon that watches the plant.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import logging
@@ -21,18 +23,27 @@ from contract.bundle import Bundle, graph_name
 from contract.errors import ConfigError, GasedgeError, IntegrityError
 from contract.precision import Precision
 from contract.tensorrt_api import find_tensorrt
-from export.builder_settings import BuildRequest, settings_for_fingerprint, weakly_typed
-from export.engine_from_onnx import engine_from_onnx, statistics_of_engine
+from export.builder_settings import (
+    BuildRequest,
+    SizeRange,
+    settings_for_fingerprint,
+    weakly_typed,
+)
+from export.builder_troubles import MemoryShortError, require_served_gpu
+from export.built_as_asked import default_max_reformats, require_as_asked, require_few_reformats
+from export.engine_from_onnx import engine_from_onnx, reading_of_engine
 from export.onnx_opset import opset_from_onnx
-from export.plan_statistics import require_precision
+from export.plan_statistics import statistics_of
 
 if TYPE_CHECKING:
     from contract.tensorrt_api import TensorRT
 
-__all__ = ["BuildTask", "graph_for", "main"]
+__all__ = ["MEMORY_SHORT", "BuildTask", "graph_for", "main"]
 
+MEMORY_SHORT = "MemoryShort"  # the kind of error after which less is tried
 _OLD_OPSET = 17  # the newest that TensorRT 8 reads
 _PR_SET_PDEATHSIG = 1  # prctl(2): die with the parent, however it dies
+_KILL_ME_FIRST = "1000"  # proc(5): oom_score_adj
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +52,13 @@ class BuildTask:
 
     bundle: str
     manifest_sha256: str
-    precision: str
-    max_batch: int
-    workspace_mib: int
+    request: dict[str, Any]  # a BuildRequest
     rtx: bool
+    compute_capability: str | None  # of this machine's GPU
     verify: bool  # look into the engine and refuse one of another precision
+    max_reformats: int | None  # None takes the default
+    timing_cache: str | None  # file
+    progress: int | None  # file descriptor
     plan: str  # file to write the engine to
     result: str  # file to write the result to
     log_level: int
@@ -59,15 +72,19 @@ def main() -> None:
     """Do the task on standard input; every outcome but a crash is written to its result file."""
     task = BuildTask(**json.load(sys.stdin))
     _die_with(os.getppid())
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_KILL_ME_FIRST, encoding="ascii")
     logging.basicConfig(
         level=task.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
         result = _built(task)
+    except MemoryShortError as error:
+        result = {"error": MEMORY_SHORT, "message": str(error)}
     except GasedgeError as error:
         result = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
-        result = {"error": "EngineError", "message": "not enough memory to build an engine"}
+        result = {"error": MEMORY_SHORT, "message": "not enough memory to build an engine"}
     except OSError as error:
         result = {"error": "GasedgeError", "message": f"{error.filename}: {error.strerror}"}
     Path(task.result).write_text(json.dumps(result), encoding="utf-8")
@@ -98,9 +115,16 @@ def _built(task: BuildTask) -> dict[str, Any]:
     if bundle.manifest_sha256 != task.manifest_sha256:
         raise IntegrityError(f"{bundle.path}: was changed while its engine was being built")
     tensorrt = find_tensorrt(rtx=task.rtx)
-    request = BuildRequest(Precision(task.precision), task.max_batch, task.workspace_mib)
+    require_served_gpu(tensorrt, task.compute_capability)
+    request = _request(task.request)
     name, graph = graph_for(bundle, request.precision, tensorrt)
-    engine = engine_from_onnx(tensorrt, graph, request)
+    built = engine_from_onnx(
+        tensorrt,
+        graph,
+        request,
+        timing_cache=Path(task.timing_cache) if task.timing_cache else None,
+        progress=task.progress,
+    )
     # The fingerprint names the precision's own graph, by which a bundle finds its engine; where
     # an older TensorRT was given the same network in an older opset, that file is named beside it.
     builder = settings_for_fingerprint(tensorrt, request) | {
@@ -109,17 +133,30 @@ def _built(task: BuildTask) -> dict[str, Any]:
     }
     statistics = None
     if task.verify:
-        statistics = statistics_of_engine(tensorrt, engine)
-        require_precision(statistics, request.precision)
-    Path(task.plan).write_bytes(engine)
+        reading = reading_of_engine(tensorrt, built.engine)
+        statistics = statistics_of(reading)
+        weak = weakly_typed(tensorrt.module)
+        require_as_asked(reading, built.asked, request.precision, weakly_typed=weak)
+        most = task.max_reformats
+        require_few_reformats(reading, default_max_reformats(built.asked) if most is None else most)
+    Path(task.plan).write_bytes(built.engine)
     return {
         "tensorrt": tensorrt.label,
         "graph_sha256": bundle.manifest.files[graph_name(request.precision)].sha256,
-        "engine_sha256": sha256_of_bytes(engine),
-        "engine_bytes": len(engine),
+        "engine_sha256": sha256_of_bytes(built.engine),
+        "engine_bytes": len(built.engine),
         "builder": builder,
-        "convolutions": statistics.as_dict() if statistics else None,
+        "statistics": statistics.as_dict() if statistics else None,
     }
+
+
+def _request(fields: dict[str, Any]) -> BuildRequest:
+    sizes = fields["sizes"]
+    kept = {
+        "precision": Precision(fields["precision"]),
+        "sizes": SizeRange(**sizes) if sizes else None,
+    }
+    return BuildRequest(**fields | kept)
 
 
 def _die_with(parent: int) -> None:

@@ -7,25 +7,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contract.errors import EngineError
-from contract.machine import available_memory_mib
+from export.build_progress import progress_monitor
 from export.builder_settings import BuildRequest, configure, network_flags
-from export.plan_statistics import (
-    PlanStatistics,
-    statistics_from_inspector,
-    statistics_from_rtx_plan,
-)
+from export.builder_troubles import build_error, parse_error
+from export.built_as_asked import AskedConvolution, asked_from_network
+from export.inspector_report import reading_from_inspector
+from export.rtx_plan import reading_from_rtx_plan
 
 if TYPE_CHECKING:
-    from contract.tensorrt_api import TensorRT
+    from pathlib import Path
 
-__all__ = ["engine_from_onnx", "statistics_of_engine"]
+    import tensorrt
+
+    from contract.tensorrt_api import TensorRT
+    from export.engine_layers import EngineReading
+
+__all__ = ["BuiltPlan", "engine_from_onnx", "reading_of_engine"]
 
 log = logging.getLogger(__name__)
 
 _WRONG_INT8 = "Defaulting to INT8 instead"
-# TensorRT reports a tactic that did not fit into memory as one that does not exist.
-_MEMORY_SIGNS = ("out of memory", "OutOfMemory", "Could not find any implementation for node")
-_LISTED = 5
 
 
 @dataclass(slots=True)
@@ -36,59 +37,101 @@ class _Said:
     errors: list[str] = field(default_factory=list)
 
 
-def engine_from_onnx(tensorrt: TensorRT, graph: bytes, request: BuildRequest) -> bytes:
+@dataclass(frozen=True, slots=True)
+class BuiltPlan:
+    """A serialized engine and what its graph asked of it."""
+
+    engine: bytes
+    asked: tuple[AskedConvolution, ...]
+
+
+def engine_from_onnx(
+    found: TensorRT,
+    graph: bytes,
+    request: BuildRequest,
+    *,
+    timing_cache: Path | None = None,
+    progress: int | None = None,
+) -> BuiltPlan:
     """Build a plan.
 
     Args:
-        tensorrt: as `contract.tensorrt_api.find_tensorrt` found it.
+        found: as `contract.tensorrt_api.find_tensorrt` found it.
         graph: the deploy graph's ONNX bytes.
-        request: precision, batch and scratch memory.
-
-    Returns:
-        The serialized engine.
+        request: precision, shapes and limits.
+        timing_cache: file that keeps this device's kernel timings between builds; None keeps none.
+        progress: file descriptor that is told how far the builder is.
 
     Raises:
         EngineError: when the graph cannot be parsed or built, with what TensorRT said.
     """
-    trt = tensorrt.module
+    trt = found.module
     said = _Said()
     logger = _logger(trt, said)
-    builder = trt.Builder(logger)
+    try:
+        builder = trt.Builder(logger)
+    except TypeError as error:  # the bindings' word for a factory that gave nothing
+        raise build_error(found, said.errors or [str(error)], request) from error
     network = builder.create_network(network_flags(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
         faults = [_fault(parser.get_error(n)) for n in range(parser.num_errors)]
-        raise EngineError(
-            f"{tensorrt.label} cannot read this graph: " + "; ".join(faults or said.errors)
-        )
+        raise parse_error(found, faults or said.errors)
     if any(_WRONG_INT8 in warning for warning in said.warnings):
         raise EngineError(
-            f"{tensorrt.label} would read this graph's unsigned zero points as signed ones and "
+            f"{found.label} would read this graph's unsigned zero points as signed ones and "
             "clip half of the range; quantise symmetrically: gasedge calibrate"
         )
-    plan = builder.build_serialized_network(network, configure(trt, builder, network, request))
+    asked = tuple(asked_from_network(trt, network))
+    config = configure(found, builder, network, request)
+    monitor = None if progress is None else progress_monitor(trt, progress)
+    if monitor is not None:
+        config.progress_monitor = monitor
+    if timing_cache is not None:
+        _take_timing_cache(config, timing_cache)
+    plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _build_error(tensorrt, said, request)
-    return bytes(plan)
+        raise build_error(found, said.errors, request)
+    if timing_cache is not None:
+        timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return BuiltPlan(bytes(plan), asked)
 
 
-def statistics_of_engine(tensorrt: TensorRT, engine: bytes) -> PlanStatistics:
-    """Count an engine's convolutions by precision; RTX needs no GPU for it.
+def reading_of_engine(found: TensorRT, engine: bytes) -> EngineReading:
+    """Read an engine's layers; RTX needs no GPU for it.
 
     Raises:
         EngineError: when the engine cannot be looked into.
     """
-    if tensorrt.is_rtx:
-        return statistics_from_rtx_plan(engine)
-    trt = tensorrt.module
+    if found.is_rtx:
+        return reading_from_rtx_plan(engine)
+    trt = found.module
     said = _Said()
     runtime = trt.Runtime(_logger(trt, said))
     loaded = runtime.deserialize_cuda_engine(engine)
     if loaded is None:
-        raise EngineError(f"{tensorrt.label} cannot load what it built: {'; '.join(said.errors)}")
+        raise EngineError(f"{found.label} cannot load what it built: {'; '.join(said.errors)}")
     inspector = loaded.create_engine_inspector()
     report = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
-    return statistics_from_inspector(report)
+    return reading_from_inspector(report, scratch_bytes=_scratch_bytes(loaded))
+
+
+def _scratch_bytes(engine: tensorrt.ICudaEngine) -> int:
+    # 10.1 brought the second name, 11.0 took the first away
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)
+
+
+def _take_timing_cache(config: tensorrt.IBuilderConfig, file: Path) -> None:
+    try:
+        kept = file.read_bytes()
+    except FileNotFoundError:
+        kept = b""
+    if kept and config.set_timing_cache(config.create_timing_cache(kept), False):  # noqa: FBT003
+        log.info("kernel timings of earlier builds are taken from %s", file)
+        return
+    config.set_timing_cache(config.create_timing_cache(b""), False)  # noqa: FBT003 - its own API
 
 
 def _logger(trt: Any, said: _Said) -> Any:
@@ -118,20 +161,8 @@ def _logger(trt: Any, said: _Said) -> Any:
     return Listener()
 
 
-def _fault(error: Any) -> str:
+def _fault(error: tensorrt.ParserError) -> str:
     """One parser error; generations before 10 know the node's number only."""
     name = error.node_name() if hasattr(error, "node_name") else f"number {error.node()}"
     kind = error.node_operator() if hasattr(error, "node_operator") else ""
     return f"node {name} {kind}".rstrip() + f": {error.desc()}"
-
-
-def _build_error(tensorrt: TensorRT, said: _Said, request: BuildRequest) -> EngineError:
-    errors = "; ".join(said.errors[-_LISTED:]) or "it gave no reason"
-    signs = [sign for sign in _MEMORY_SIGNS if sign in errors]
-    if signs:
-        return EngineError(
-            f"{tensorrt.label} ran out of memory while building ({signs[0]!r}; "
-            f"{available_memory_mib()} MiB are free now, workspace {request.workspace_mib} MiB): "
-            "end other programs, add swap, or try another --workspace-mib. It said: " + errors
-        )
-    return EngineError(f"{tensorrt.label} could not build this graph: {errors}")

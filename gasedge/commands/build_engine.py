@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from contract.precision import Precision
+
+if TYPE_CHECKING:
+    from contract.bundle import Bundle
 
 __all__ = ["command"]
 
@@ -19,37 +23,67 @@ __all__ = ["command"]
 @click.option("--fp32", "precision", flag_value="fp32", help="FP32 without TF32.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: beside the bundle.")
 @click.option("--rtx", is_flag=True, help="TensorRT for RTX; needs no GPU to build.")
+@click.option("--dla", is_flag=True, help="On the deep learning accelerator, the rest on the GPU.")
 @click.option("--max-batch", default=1, show_default=True, help="1 for one frame, N for 1 to N.")
+@click.option("--sizes", help="Smallest and largest frame, as 256x192..512x384.")
+@click.option("--strip", is_flag=True, help="Leave the weights out; they come from the bundle.")
 @click.option("--workspace-mib", type=click.IntRange(16), help="Scratch memory of a kernel.")
+@click.option(
+    "--optimization-level",
+    "level",
+    type=click.IntRange(0, 5),
+    help="How long to search. [default: 3, and less when memory runs out]",
+)
+@click.option(
+    "--max-reformats",
+    type=click.IntRange(0),
+    help="Layers that only copy, cast or rescale. [default: one for two convolutions]",
+)
 @click.option("--unverified", is_flag=True, help="Do not look into the engine for its precision.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(
+def command(  # noqa: PLR0913 - one argument per option
+    *,
     bundle: Path,
     precision: str | None,
     out: Path | None,
     rtx: bool,
+    dla: bool,
     max_batch: int,
+    sizes: str | None,
+    strip: bool,
     workspace_mib: int | None,
+    level: int | None,
+    max_reformats: int | None,
     unverified: bool,
     as_json: bool,
 ) -> None:
     """Build the TensorRT engine of BUNDLE at one precision, beside its fingerprint.
 
-    The engine serves the machine it is built on. The precision asked for is built or refused.
+    The engine serves the machine it is built on. The precision asked for is built or refused, and
+    where a GPU can run it, it must give the bundle's golden masks before it is kept.
     """
     if precision is None:
         raise click.UsageError("say which engine: --int8, --fp16 or --fp32")
     from contract.bundle import Bundle
-    from export.engine import build_engine
+    from export.engine import BuildOptions, build_engine, size_range
 
+    opened = Bundle.open(bundle)
     built = build_engine(
-        Bundle.open(bundle),
+        opened,
         Precision(precision),
         out=out,
         rtx=rtx,
-        max_batch=max_batch,
-        workspace_mib=workspace_mib,
-        verify=not unverified,
+        options=BuildOptions(
+            max_batch=max_batch,
+            sizes=size_range(sizes) if sizes else None,
+            workspace_mib=workspace_mib,
+            level=level,
+            dla=dla,
+            strip=strip,
+            verify=not unverified,
+            max_reformats=max_reformats,
+        ),
+        accept=lambda engine: _known_answer(opened, Precision(precision), engine),
     )
     if as_json:
         click.echo(
@@ -57,7 +91,7 @@ def command(
                 {
                     "engine": str(built.path),
                     "seconds": round(built.seconds, 2),
-                    "convolutions": built.statistics.as_dict() if built.statistics else None,
+                    "statistics": built.statistics.as_dict() if built.statistics else None,
                     "fingerprint": built.fingerprint.model_dump(mode="json"),
                 }
             )
@@ -66,5 +100,24 @@ def command(
     counted = built.statistics or "not looked into (--unverified)"
     click.echo(
         f"{built.path}: {built.fingerprint.engine_bytes / 1e6:.1f} MB, "
-        f"{built.fingerprint.tensorrt}, {built.seconds:.1f} s, {counted}"
+        f"{built.fingerprint.tensorrt}, {built.seconds:.1f} s, {counted}; "
+        f"known-answer test {built.fingerprint.builder['known_answer']}"
     )
+
+
+def _known_answer(bundle: Bundle, precision: Precision, engine: Path) -> str:
+    """Let the engine prove itself where there is a GPU; refuse it when it gives other masks."""
+    from contract.errors import CheckError
+    from contract.machine import this_machine
+
+    machine = this_machine()
+    if machine.gpu is None:
+        return f"not run: {machine.gpu_note}"
+    from edge_runtime.backends.known_answer import known_answer_test
+    from edge_runtime.backends.open import open_backend
+
+    with open_backend(bundle, precision, backend="tensorrt", engine=engine) as segmenter:
+        answer = known_answer_test(segmenter, bundle, precision)
+    if not answer.passed:
+        raise CheckError(f"the engine was built but is not kept: {answer.detail}")
+    return "passed"

@@ -8,16 +8,22 @@ refuses to set what is not a property, and refuses a call that no signature of t
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import tensorrt_bindings.tensorrt as trt  # type: ignore[import-not-found]
 
-from contract.errors import EngineError
+from contract.errors import GasedgeError
 from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
-from export.builder_settings import BuildRequest, settings_for_fingerprint
-from export.engine_from_onnx import engine_from_onnx, statistics_of_engine
+from export.build_progress import progress_monitor
+from export.builder_settings import BuildRequest, SizeRange, settings_for_fingerprint
+from export.engine_from_onnx import engine_from_onnx, reading_of_engine
+from export.plan_statistics import statistics_of
 
 REPORT = {"Layers": [{"ParameterType": "Convolution", "Weights": {"Type": "Int8"}}]}
 
@@ -53,7 +59,8 @@ class Checked:
             counts = allowed_counts(member)
             assert any(len(arguments) in count for count in counts), (name, arguments, counts)
             self._calls.append([name, *(str(a) for a in arguments if not isinstance(a, bytes))])
-            return self._results.get(name)
+            result = self._results.get(name)
+            return result(*arguments) if callable(result) else result
 
         return call
 
@@ -65,23 +72,51 @@ class Checked:
 class Generation:
     """The real module, but for the classes that need the libraries."""
 
-    def __init__(self, *, parses: bool = True, builds: bool = True) -> None:
+    def __init__(self, *, parses: bool = True, builds: bool = True, dlas: int = 1) -> None:
         self.calls = calls = []
-        tensor = Checked(trt.ITensor, calls, name="frames", shape=(-1, 64, 64, 3))
-        network = Checked(trt.INetworkDefinition, calls, get_input=tensor)
+        tensor = Checked(
+            trt.ITensor, calls, name="frames", shape=(-1, 64, 64, 3), dtype=trt.DataType.HALF
+        )
+        layer = {"get_input": tensor, "get_output": tensor, "num_inputs": 2}
+        layers = [
+            Checked(trt.ILayer, calls, type=trt.LayerType.DEQUANTIZE, name="dq", **layer),
+            Checked(trt.ILayer, calls, type=trt.LayerType.CONVOLUTION, name="conv", **layer),
+        ]
+        network = Checked(
+            trt.INetworkDefinition,
+            calls,
+            get_input=tensor,
+            num_layers=2,
+            get_layer=layers.__getitem__,
+        )
+        memory = [b"timings"]
+        cache = Checked(trt.ITimingCache, calls, serialize=memory[0])
         error = Checked(
             trt.ParserError, calls, desc="bad", node=3, node_name="n", node_operator="Op"
         )
         inspector = Checked(trt.EngineInspector, calls, get_engine_information=json.dumps(REPORT))
-        engine = Checked(trt.ICudaEngine, calls, create_engine_inspector=inspector)
+        engine = Checked(
+            trt.ICudaEngine,
+            calls,
+            create_engine_inspector=inspector,
+            device_memory_size=4096,
+            device_memory_size_v2=4096,
+        )
         made = {
             "Builder": Checked(
                 trt.Builder,
                 calls,
                 create_network=network,
                 create_builder_config=Checked(
-                    trt.IBuilderConfig, calls, add_optimization_profile=0
+                    trt.IBuilderConfig,
+                    calls,
+                    add_optimization_profile=0,
+                    create_timing_cache=cache,
+                    get_timing_cache=cache,
+                    set_timing_cache=True,
+                    builder_optimization_level=3,
                 ),
+                num_DLA_cores=dlas,
                 create_optimization_profile=Checked(trt.IOptimizationProfile, calls),
                 build_serialized_network=b"plan" if builds else None,
             ),
@@ -106,28 +141,70 @@ class Generation:
         return construct
 
 
+def build(version: str, request: BuildRequest, **options):
+    """Calls, settings and convolutions asked for of one build."""
+    generation = Generation()
+    found = TensorRT(generation, "tensorrt", version)
+    built = engine_from_onnx(found, b"graph", request, **options)
+    assert built.engine == b"plan"
+    return {
+        "calls": generation.calls,
+        "settings": settings_for_fingerprint(found, request),
+        "asked": [each.as_dict() for each in built.asked],
+    }
+
+
+def progress_told() -> list[str] | None:
+    """What the generation's own monitor class makes of a build, None where it has none."""
+    reading, writing = os.pipe()
+    monitor = progress_monitor(trt, writing)
+    if monitor is None:
+        return None
+    monitor.phase_start("Building engine", None, 3)
+    monitor.phase_start("Timing tactics", "Building engine", 9)
+    assert monitor.step_complete("Timing tactics", 4)
+    assert monitor.step_complete("Building engine", 0)
+    monitor.phase_finish("Timing tactics")
+    monitor.phase_finish("Building engine")
+    os.close(writing)
+    return os.read(reading, 1 << 16).decode().splitlines()
+
+
+def refusal(version: str, request: BuildRequest, **trouble) -> str:
+    """The error of a build that cannot be."""
+    broken = TensorRT(Generation(**trouble), "tensorrt", version)
+    try:
+        engine_from_onnx(broken, b"graph", request)
+    except GasedgeError as error:
+        return str(error)
+    return ""
+
+
 def main(version: str) -> None:
     """Go every way through the builder code and print what was called on the way."""
     flags = trt.NetworkDefinitionCreationFlag.__members__
     said = {name: int(flag) for name, flag in flags.items()}
     for precision in Precision:
         for batch in (1, 4):
-            generation = Generation()
-            tensorrt = TensorRT(generation, "tensorrt", version)
-            request = BuildRequest(precision, batch, 64)
-            assert engine_from_onnx(tensorrt, b"graph", request) == b"plan"
-            said[f"{precision} {batch}"] = {
-                "calls": generation.calls,
-                "settings": settings_for_fingerprint(tensorrt, request),
-            }
-    counted = statistics_of_engine(TensorRT(Generation(), "tensorrt", version), b"plan")
-    assert counted.int8 == 1
-    for trouble in ({"parses": False}, {"builds": False}):
-        try:
-            broken = TensorRT(Generation(**trouble), "tensorrt", version)
-            engine_from_onnx(broken, b"graph", BuildRequest(Precision.FP16))
-        except EngineError as error:
-            said[next(iter(trouble))] = str(error)
+            said[f"{precision} {batch}"] = build(version, BuildRequest(precision, batch, 64))
+    half = BuildRequest(Precision.FP16)
+    said["sizes"] = build(version, replace(half, sizes=SizeRange(32, 64, 96, 128), level=1))
+    said["dla"] = build(version, replace(half, dla=True))
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        said["timings"] = [build(version, half, timing_cache=cache) for _ in range(2)]
+        assert cache.read_bytes() == b"timings"
+    said["progress"] = progress_told()
+    found = TensorRT(Generation(), "tensorrt", version)
+    reading = reading_of_engine(found, b"plan")
+    assert statistics_of(reading).int8 == 1
+    assert reading.scratch_bytes == 4096
+    said["parses"] = refusal(version, half, parses=False)
+    said["builds"] = refusal(version, half, builds=False)
+    said["no dla"] = refusal(version, replace(half, dla=True), dlas=0)
+    said["int8 dla"] = refusal(version, BuildRequest(Precision.INT8, dla=True))
+    stripped = replace(half, strip=True)
+    said["strip"] = refusal(version, stripped) or build(version, stripped)
     sys.stdout.write(json.dumps(said))
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
 from export.builder_process import graph_for
-from export.engine import build_engine
+from export.engine import BuildOptions, build_engine
 from gasedge.cli import main
 from tests.export.graphs import quantised_graph
 
@@ -38,7 +39,8 @@ def test_int8_engine_is_built_and_its_int8_convolutions_are_counted(bundle, tmp_
     arguments = ["build-engine", str(bundle.path), "--int8", "--rtx", "--out", str(tmp_path / "e")]
     assert main([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["convolutions"] == {"int8": 2, "fp16": 0, "fp32": 0, "other": 0}
+    counted = report["statistics"]
+    assert (counted["int8"], counted["fp16"], counted["fp32"], counted["other"]) == (2, 0, 0, 0)
     engine = Path(report["engine"])
     fingerprint = read_fingerprint(engine)
     assert fingerprint.precision is Precision.INT8
@@ -58,7 +60,9 @@ def test_int8_engine_is_built_and_its_int8_convolutions_are_counted(bundle, tmp_
     ("precision", "batch", "counted"), [("fp32", 1, "fp32"), ("fp16", 4, "fp16")]
 )
 def test_engine_computes_in_the_precision_that_was_asked_for(bundle, precision, batch, counted):
-    built = build_engine(bundle, Precision(precision), rtx=True, max_batch=batch)
+    built = build_engine(
+        bundle, Precision(precision), rtx=True, options=BuildOptions(max_batch=batch)
+    )
     assert built.path.parent == bundle.path.parent
     assert built.statistics.as_dict()[counted] == built.statistics.convolutions == 17
     assert built.fingerprint.builder["max_batch"] == batch
@@ -67,10 +71,16 @@ def test_engine_computes_in_the_precision_that_was_asked_for(bundle, precision, 
 
 def test_int8_that_is_not_in_the_graph_is_refused_and_nothing_is_kept(bundle, tmp_path):
     plain = bundle.updated({graph_name(Precision.INT8): quantised_graph(pairs=False)})
-    with pytest.raises(CheckError, match=r"asked for int8 .*2 FP16.*--fp16"):
+    with pytest.raises(CheckError, match=r"no Q/DQ pair .*2 FP16.*--fp16"):
         build_engine(plain, Precision.INT8, rtx=True, out=tmp_path / "engines")
     assert list((tmp_path / "engines").iterdir()) == []
-    built = build_engine(plain, Precision.INT8, rtx=True, out=tmp_path / "engines", verify=False)
+    built = build_engine(
+        plain,
+        Precision.INT8,
+        rtx=True,
+        out=tmp_path / "engines",
+        options=BuildOptions(verify=False),
+    )
     assert built.fingerprint.builder["verified"] is False
 
 
@@ -138,16 +148,34 @@ def builder_pid(parent: int) -> int:
     raise TimeoutError
 
 
-def test_builder_that_is_killed_is_named_as_out_of_memory(bundle, tmp_path):
+@pytest.fixture
+def killer():
+    """Kills the first builder that this process starts, as the kernel does."""
+
     def kill() -> None:
         os.kill(builder_pid(os.getpid()), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield thread
+    thread.join()
+
+
+@pytest.mark.usefixtures("killer")
+def test_builder_that_is_killed_is_named_as_out_of_memory(bundle, tmp_path):
+    options = BuildOptions(level=3)
     with pytest.raises(EngineError, match=r"killed, as the kernel does when memory runs out"):
-        build_engine(bundle, Precision.FP32, rtx=True, out=tmp_path / "engines")
-    killer.join()
+        build_engine(bundle, Precision.FP32, rtx=True, out=tmp_path / "engines", options=options)
     assert list((tmp_path / "engines").iterdir()) == []
+
+
+@pytest.mark.usefixtures("killer")
+def test_build_that_ran_out_of_memory_goes_one_rung_down_and_says_so(bundle, tmp_path, caplog):
+    options = BuildOptions(workspace_mib=256)
+    built = build_engine(bundle, Precision.INT8, rtx=True, out=tmp_path, options=options)
+    assert built.fingerprint.builder["level"] == 1
+    assert built.fingerprint.builder["workspace_mib"] == 128
+    assert "trying again with optimisation level 1 and a workspace of 128 MiB" in caplog.text
 
 
 def test_interrupt_ends_the_builder_and_leaves_nothing(bundle, tmp_path):
@@ -178,18 +206,21 @@ from export.builder_process import main
 main()
 """
     from export.builder_process import BuildTask
+    from export.builder_settings import BuildRequest
 
     task = BuildTask(
         bundle=str(bundle.path),
         manifest_sha256=bundle.manifest_sha256,
-        precision="int8",
-        max_batch=1,
-        workspace_mib=64,
+        request=asdict(BuildRequest(Precision.INT8, workspace_mib=64)),
         rtx=True,
+        compute_capability=None,
         verify=True,
+        max_reformats=None,
+        timing_cache=None,
+        progress=None,
         plan=str(tmp_path / "plan"),
         result=str(tmp_path / "result.json"),
         log_level=30,
     )
     subprocess.run([sys.executable, "-c", code], input=task.as_json(), text=True, check=True)
-    assert json.loads((tmp_path / "result.json").read_text())["convolutions"]["int8"] == 2
+    assert json.loads((tmp_path / "result.json").read_text())["statistics"]["int8"] == 2

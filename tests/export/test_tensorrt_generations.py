@@ -113,5 +113,61 @@ def test_one_frame_is_built_static_and_more_by_a_profile(generation):
 def test_trouble_is_told_in_this_generations_words(generation):
     version, said = generation
     node = "node number 3" if version.startswith("8.") else "node n Op"
-    assert f"cannot read this graph: {node}: bad" in said["parses"]
+    assert f"cannot read this graph: {node}: bad; export the network anew" in said["parses"]
     assert "could not build this graph" in said["builds"]
+
+
+def test_convolutions_asked_for_are_read_from_the_parsed_network(generation):
+    _, said = generation
+    [asked] = said["fp16 1"]["asked"]
+    assert (asked["name"], asked["precision"], asked["whole_pair"]) == ("conv", "int8", True)
+    assert (asked["inputs"], asked["outputs"]) == (64, 64)
+
+
+def test_size_range_frees_height_and_width_and_optimises_for_the_bundles_own(generation):
+    _, said = generation
+    calls = said["sizes"]["calls"]
+    assert ["shape", "(1, -1, -1, 3)"] in calls
+    shapes = ["(1, 64, 32, 3)", "(1, 64, 64, 3)", "(1, 128, 96, 3)"]
+    assert ["set_shape", "frames", *shapes] in calls
+    assert ["builder_optimization_level", "1"] in calls
+    assert said["sizes"]["settings"]["sizes"] == "32x64..96x128"
+
+
+def test_dla_is_set_up_with_the_gpu_for_the_rest_or_refused_with_the_reason(generation):
+    version, said = generation
+    calls = said["dla"]["calls"]
+    assert ["default_device_type", "DeviceType.DLA"] in calls
+    assert ["set_flag", "BuilderFlag.GPU_FALLBACK"] in calls
+    assert "finds no DLA here" in said["no dla"]
+    assert ("takes no Q/DQ pairs" in said["int8 dla"]) == (not version.startswith("11"))
+
+
+def test_kernel_timings_are_kept_between_builds(generation):
+    _, said = generation
+    first, second = said["timings"]
+    for build in (first, second):
+        names = [name for name, *_ in build["calls"]]
+        assert names.index("set_timing_cache") < names.index("build_serialized_network")
+        assert names[-2:] == ["get_timing_cache", "serialize"]
+
+
+def test_progress_is_told_from_tensorrt_10_on(generation):
+    version, said = generation
+    if version.startswith("8."):
+        assert said["progress"] is None
+        return
+    told = [json.loads(line) for line in said["progress"]]
+    assert told[0] == {"phase": "Building engine", "of": 3, "done": 0}
+    assert {"inner": "Timing tactics"} in told
+    assert told[-1] == {"done": 1}
+
+
+def test_weights_are_left_out_where_the_generation_can_and_refused_where_not(generation):
+    version, said = generation
+    if version.startswith("8."):
+        assert "--strip: this TensorRT cannot" in said["strip"]
+    else:
+        flags = [call[1] for call in said["strip"]["calls"] if call[0] == "set_flag"]
+        older_name = "BuilderFlag.WEIGHTLESS"  # how 10.0 to 10.3 print the same flag
+        assert flags in (["BuilderFlag.STRIP_PLAN"], [older_name])

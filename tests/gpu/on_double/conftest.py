@@ -79,14 +79,15 @@ def bundle(tiny_bundle_original) -> Bundle:
 @pytest.fixture(scope="session")
 def engines(bundle, tmp_path_factory):
     """Engine files by batch, built through the exporter with the TensorRT double."""
-    from export.engine import build_engine
+    from export.engine import BuildOptions, build_engine
 
     made = {}
 
     def engine(batch: int = 1):
         if batch not in made:
             out = tmp_path_factory.mktemp(f"engine-{batch}")
-            made[batch] = build_engine(bundle, Precision.FP32, out=out, max_batch=batch).path
+            options = BuildOptions(max_batch=batch)
+            made[batch] = build_engine(bundle, Precision.FP32, out=out, options=options).path
         return made[batch]
 
     return engine
