@@ -137,12 +137,13 @@ def test_tensorrt_builds_every_chosen_convolution_in_int8(calibrated_original):
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
     from contract.tensorrt_api import find_tensorrt
     from export.builder_settings import BuildRequest
-    from export.engine_from_onnx import engine_from_onnx, statistics_of_engine
+    from export.engine_from_onnx import engine_from_onnx, reading_of_engine
+    from export.plan_statistics import statistics_of
 
     bundle = Bundle.open(calibrated_original)
     graph = bundle.graph(Precision.INT8)
     convolutions = len(Graph(graph).of("Conv"))
     tensorrt = find_tensorrt(rtx=True)
-    engine = engine_from_onnx(tensorrt, graph, BuildRequest(Precision.INT8))
-    counted = statistics_of_engine(tensorrt, engine)
+    engine = engine_from_onnx(tensorrt, graph, BuildRequest(Precision.INT8)).engine
+    counted = statistics_of(reading_of_engine(tensorrt, engine))
     assert (counted.int8, counted.fp16, counted.fp32) == (convolutions - 2, 2, 0)
