@@ -17,12 +17,14 @@ from calibration.control import check_on_control
 from calibration.control_set import ControlSet
 from calibration.disjoint import require_disjoint, seen_in
 from calibration.frames import require_sound
+from calibration.learned_ranges import take_learned
 from calibration.placement import Choice, place
 from calibration.quantize import quantized_graph
 from calibration.range_methods import DEFAULT_METHOD
 from calibration.ranges import collect_ranges, range_table
 from calibration.search import Search
 from calibration.selection import DEFAULT_COUNT, candidates, choose, mix_of, require_thin
+from calibration.tensorrt_cache import CACHE, cache_from_graphs, watched_for_cache
 from contract.atomic import sha256_of_bytes
 from contract.bundle import graph_name, opset17_graph_name
 from contract.calibrated_ranges import RANGES
@@ -32,6 +34,7 @@ from contract.packages import need, versions_of
 from contract.pictures import fit_picture, read_picture
 from contract.precision import Precision
 from contract.recorded_scores import CARD, scores_with
+from contract.trained_scales import trained_scales_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,10 +90,12 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     graph = need("onnx", extra="export").load_model_from_string(fp32).graph
     everything = place(graph, replace(request.choice, fp16=frozenset()))
     fitted = (fit_picture(read_picture(each.path), geometry) for each in chosen.frames)
-    watched = collect_ranges(fp32, sorted(everything.pairs), fitted, n_frames=len(chosen.frames))
+    tensors = sorted({*everything.pairs, *watched_for_cache(fp32)})
+    watched = collect_ranges(fp32, tensors, fitted, n_frames=len(chosen.frames))
+    method = take_learned(watched, trained_scales_of(bundle), request.method)
     opset17 = request.opset17 or OPSET17_GRAPH in bundle.manifest.files  # never an older one beside
     search = Search(fp32, geometry, watched, everything, request.choice, control, half=not opset17)
-    found = search.run(request.method, request.max_iou_drop, chosen)
+    found = search.run(method, request.max_iou_drop, chosen)
 
     int8 = quantized_graph(fp32, found.largest, found.choice)
     added = {graph_name(Precision.INT8): int8}
@@ -125,6 +130,7 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     added |= {
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
         RANGES: (table.model_dump_json(indent=1) + "\n").encode(),
+        CACHE: cache_from_graphs(fp32, int8, found.largest),
         **result.golden,
     }
     return _published(bundle, added, result, request, card), card
@@ -139,6 +145,7 @@ def _frames(
 ) -> Chosen:
     others: dict[str, Sequence[FrameFacts]] = {"the control set": control.facts}
     others |= {each.name: each.facts for each in apart}
+    require_disjoint(others, one_camera=request.one_camera)  # before the long look at the frames
     root, files = candidates(request.frames, request.frames_only)
     wanted = None if request.frames_only is not None else DEFAULT_COUNT
     chosen = choose(

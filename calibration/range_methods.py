@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "DEFAULT_METHOD", "INT8_MAX", "METHODS", "PERCENTILE"]
+__all__ = ["BINS", "DEFAULT_METHOD", "INT8_MAX", "LEARNED", "METHODS", "PERCENTILE"]
 
 BINS = 4096
 INT8_MAX = 127
 PERCENTILE = 99.99
 # On a network trained on real smoke "max" cost 0.0051 of gas IoU and this nothing: docs/results.md.
 DEFAULT_METHOD = "percentile"
+LEARNED = "learned"  # what the network was fine-tuned with; no method of taking ranges
 _LEVELS = 128
 _CANDIDATES = 128  # ranges that mse tries
 _ENTROPY_BINS = 2048

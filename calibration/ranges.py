@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from calibration.range_methods import BINS, METHODS
+from calibration.range_methods import BINS, DEFAULT_METHOD, LEARNED, METHODS
 from contract.calibrated_ranges import RangeTable, TensorRanges
 from contract.errors import ConfigError, GasedgeError
 from contract.packages import need
@@ -34,6 +34,7 @@ class TensorRange:
 
     largest: float = 0.0
     top: float = 0.0  # upper edge of the histogram
+    learned: float | None = None  # largest magnitude that the network was fine-tuned with
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def add(self, values: NDArray[np.float32]) -> None:
@@ -60,11 +61,13 @@ class TensorRange:
         self.largest = max(self.largest, largest)
 
     def covering(self, method: str) -> float:
-        """Largest magnitude that INT8 should represent, by one of `METHODS`.
+        """Largest magnitude that INT8 should represent, by one of `METHODS` or LEARNED.
 
         Raises:
             ConfigError: when the method is not known.
         """
+        if method == LEARNED:
+            return self.covering(DEFAULT_METHOD) if self.learned is None else self.learned
         if method not in METHODS:
             raise ConfigError(f"method {method!r} is not known; take one of {', '.join(METHODS)}")
         if self.largest == 0.0:

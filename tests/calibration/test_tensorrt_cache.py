@@ -9,13 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from calibration.tensorrt_cache import (
-    CalibrationCache,
-    cache_from_graphs,
-    read_cache,
-    watched_for_cache,
-)
+from calibration.tensorrt_cache import CACHE, CalibrationCache, read_cache, watched_for_cache
 from contract.bundle import Bundle
+from contract.calibrated_ranges import ranges_of
 from contract.errors import GasedgeError, InputError
 from contract.precision import Precision
 
@@ -27,9 +23,8 @@ def graphs(calibrated_original):
 
 
 @pytest.fixture(scope="module")
-def cache(graphs):
-    ranges = dict.fromkeys(watched_for_cache(graphs[0]), 12.7)
-    return read_cache(cache_from_graphs(*graphs, ranges))
+def cache(calibrated_original):
+    return read_cache(Bundle.open(calibrated_original).read(CACHE))
 
 
 def test_every_scale_of_the_qdq_graph_stands_in_the_cache_bit_for_bit(graphs, cache):
@@ -60,7 +55,9 @@ def test_a_convolution_has_scales_on_both_sides_if_and_only_if_it_is_int8(graphs
     assert 0 < len(chosen) < len(convolutions)
 
 
-def test_what_only_a_relu_reads_takes_its_scale_and_other_branches_their_own(graphs, cache):
+def test_what_only_a_relu_reads_takes_its_scale_and_other_branches_their_own(
+    graphs, cache, calibrated_original
+):
     nodes = onnx.load_model_from_string(graphs[0]).graph.node
     rectified = [n for n in nodes if n.op_type == "Relu" and n.input[0] in cache.scales]
     assert rectified
@@ -76,7 +73,9 @@ def test_what_only_a_relu_reads_takes_its_scale_and_other_branches_their_own(gra
         if made_by[name] == "Conv"
     }
     assert own & branches
-    assert {cache.scales[name] for name in own} == {float(np.float32(0.1))}
+    ranges = ranges_of(Bundle.open(calibrated_original)).tensors
+    for name in own:
+        assert cache.scales[name] == np.float32(ranges[name].chosen / 127)
 
 
 def test_a_cache_of_tensorrt_itself_is_read():
