@@ -90,6 +90,11 @@ __all__ = ["command"]
     show_default=True,
     help="Also write the graph that TensorRT 8.5 and OpenVINO before 2026 read.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Also write a page: FP32, FP16 and INT8 side by side, noise by layer, ranges, time.",
+)
 def command(  # noqa: PLR0913 - one argument per option
     *,
     bundle: Path,
@@ -108,6 +113,7 @@ def command(  # noqa: PLR0913 - one argument per option
     count: int | None,
     seed: int,
     opset17: bool,
+    report: Path | None,
 ) -> None:
     """Add the INT8 graph to BUNDLE, with a calibration card.
 
@@ -123,8 +129,11 @@ def command(  # noqa: PLR0913 - one argument per option
     from calibration.placement import Choice
     from calibration.range_methods import DEFAULT_METHOD
     from contract.bundle import Bundle
-    from contract.data_folder import read_stems
+    from contract.data_folder import DataFolder, read_stems
+    from contract.errors import ConfigError
 
+    if report and report.is_dir():
+        raise ConfigError(f"{report}: is a folder; --report names the page to write")
     request = CalibrationRequest(
         frames=frames,
         control=control,
@@ -141,6 +150,10 @@ def command(  # noqa: PLR0913 - one argument per option
         opset17=opset17,
     )
     made, card = calibrate(Bundle.open(bundle), request)
+    if report:
+        from calibration.report.report import write_report
+
+        write_report(report, made, DataFolder.open(control, request.control_only))
     kept = card.kept_for_budget
     click.echo(
         f"{made.path}: int8, {card.convolutions_int8} convolutions from {len(card.frames)} frames "

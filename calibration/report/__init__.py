@@ -1,0 +1,1 @@
+"""One page that says what INT8 did to a network: scores, pictures, layers, ranges and time."""
