@@ -37,15 +37,16 @@ def require_disjoint(sets: Mapping[str, Sequence[FrameFacts]], *, one_camera: bo
         for other in names[at + 1 :]:
             shared = _shared(sets[name], sets[other], one_camera=one_camera)
             if shared:
-                several = len({of for of, _, _ in shared})
+                first = {of: (by, sign) for of, by, sign in reversed(shared)}
                 said = some(
                     f"{sets[name][of].path.name} {sign} {sets[other][by].path.name}"
-                    for of, by, sign in shared
+                    for of, (by, sign) in sorted(first.items())
                 )
                 raise InputError(
-                    f"{several} of {len(sets[name])} pictures of {name} also stand in {other} or "
-                    f"show the same view ({said}); scores there would prove nothing: split by "
-                    "scene, or say --one-camera where all pictures are of one fixed camera"
+                    f"{len(first)} of {len(sets[name])} pictures of {name} also stand in {other} "
+                    f"or show the same view ({said}); scores there would prove nothing: take them "
+                    "out of one list, split by scene, or say --one-camera where all pictures are "
+                    "of one fixed camera"
                 )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["TensorRange", "collect_ranges", "range_table"]
 
 _KEPT_BINS = 128  # of the histogram in the bundle
+_EXACT = 1 << 24  # float32, in which OpenCV counts, is exact up to here
 
 
 @dataclass(slots=True)
@@ -56,8 +57,12 @@ class TensorRange:
             self.counts[: BINS // 2] = self.counts.reshape(-1, 2).sum(axis=1)
             self.counts[BINS // 2 :] = 0
             self.top *= 2
-        bins = np.minimum((magnitudes * (BINS / self.top)).astype(np.int64), BINS - 1)
-        self.counts += np.bincount(bins, minlength=BINS)
+        cv2 = need("cv2", extra="export")
+        for start in range(0, magnitudes.size, _EXACT):
+            part = magnitudes[None, start : start + _EXACT]
+            counted = cv2.calcHist([part], [0], None, [BINS], [0.0, self.top]).ravel()
+            self.counts += counted.astype(np.int64)
+            self.counts[-1] += part.size - int(counted.sum(dtype=np.float64))  # at the very top
         self.largest = max(self.largest, largest)
 
     def covering(self, method: str) -> float:

@@ -166,7 +166,8 @@ def mix_of(chosen: Chosen) -> Mix:
 
 def _sizes(areas: Sequence[float]) -> NDArray[np.intp]:
     """0 without a plume, else 1 + the bin between two PLUME_EDGES."""
-    return np.asarray(np.searchsorted(PLUME_EDGES, areas, side="left"), np.intp)
+    sizes: NDArray[np.intp] = np.searchsorted(PLUME_EDGES, areas, side="left")
+    return sizes
 
 
 def _greys(brightness: Sequence[float]) -> NDArray[np.intp]:
