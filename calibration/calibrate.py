@@ -24,10 +24,10 @@ from calibration.range_methods import DEFAULT_METHOD
 from calibration.ranges import collect_ranges, range_table
 from calibration.search import Search
 from calibration.selection import DEFAULT_COUNT, candidates, choose, mix_of, require_thin
-from calibration.tensorrt_cache import CACHE, cache_from_graphs, watched_for_cache
+from calibration.tensorrt_cache import cache_from_graphs, watched_for_cache
 from contract.atomic import sha256_of_bytes
 from contract.bundle import graph_name, opset17_graph_name
-from contract.calibrated_ranges import RANGES
+from contract.calibrated_ranges import CALIBRATION_CACHE, RANGES
 from contract.machine import this_machine
 from contract.manifest import MeasuredScores
 from contract.packages import need, versions_of
@@ -130,7 +130,7 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     added |= {
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
         RANGES: (table.model_dump_json(indent=1) + "\n").encode(),
-        CACHE: cache_from_graphs(fp32, int8, found.largest),
+        CALIBRATION_CACHE: cache_from_graphs(fp32, int8, found.largest),
         **result.golden,
     }
     return _published(bundle, added, result, request, card), card

@@ -29,9 +29,8 @@ from contract.packages import need
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CACHE", "CalibrationCache", "cache_from_graphs", "read_cache", "watched_for_cache"]
+__all__ = ["CalibrationCache", "cache_from_graphs", "read_cache", "watched_for_cache"]
 
-CACHE = "calibration/model.int8.cache"
 _LEVELS = 127
 _VERSION = 8502  # of JetPack 5.1, the oldest that is served
 _HEADER = re.compile(r"TRT-(\d{4,6})-(\w+)")

@@ -14,9 +14,10 @@ from contract.errors import InputError
 if TYPE_CHECKING:
     from contract.bundle import Bundle
 
-__all__ = ["RANGES", "RangeTable", "TensorRanges", "ranges_of"]
+__all__ = ["CALIBRATION_CACHE", "RANGES", "RangeTable", "TensorRanges", "ranges_of"]
 
 RANGES = "calibration/ranges.json"
+CALIBRATION_CACHE = "calibration/model.int8.cache"  # the same as scales, for TensorRT up to 10
 _Forbid = ConfigDict(frozen=True, extra="forbid")
 
 

@@ -32,11 +32,13 @@ from export.builder_settings import (
 from export.builder_troubles import MemoryShortError, require_served_gpu
 from export.built_as_asked import default_max_reformats, require_as_asked, require_few_reformats
 from export.engine_from_onnx import engine_from_onnx, reading_of_engine
+from export.implicit_ranges import calibrator_for, require_int8_somewhere, with_ranges
 from export.onnx_opset import opset_from_onnx
 from export.plan_statistics import statistics_of
 
 if TYPE_CHECKING:
     from contract.tensorrt_api import TensorRT
+    from export.implicit_ranges import FeedMaker
 
 __all__ = ["MEMORY_SHORT", "BuildTask", "graph_for", "main"]
 
@@ -59,6 +61,8 @@ class BuildTask:
     max_reformats: int | None  # None takes the default
     timing_cache: str | None  # file
     progress: int | None  # file descriptor
+    own_ranges: str | None  # folder of pictures that TensorRT takes its own ranges from
+    entry: str  # module whose `main` is the process
     plan: str  # file to write the engine to
     result: str  # file to write the result to
     log_level: int
@@ -68,8 +72,12 @@ class BuildTask:
         return json.dumps(asdict(self))
 
 
-def main() -> None:
-    """Do the task on standard input; every outcome but a crash is written to its result file."""
+def main(feed_of: FeedMaker | None = None) -> None:
+    """Do the task on standard input; every outcome but a crash is written to its result file.
+
+    Args:
+        feed_of: makes what puts frames of a size in bytes on the GPU, for TensorRT's own ranges.
+    """
     task = BuildTask(**json.load(sys.stdin))
     _die_with(os.getppid())
     with contextlib.suppress(OSError):
@@ -78,7 +86,7 @@ def main() -> None:
         level=task.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        result = _built(task)
+        result = _built(task, feed_of)
     except MemoryShortError as error:
         result = {"error": MEMORY_SHORT, "message": str(error)}
     except GasedgeError as error:
@@ -110,21 +118,25 @@ def graph_for(bundle: Bundle, precision: Precision, tensorrt: TensorRT) -> tuple
     return old, bundle.read(old)
 
 
-def _built(task: BuildTask) -> dict[str, Any]:
+def _built(task: BuildTask, feed_of: FeedMaker | None) -> dict[str, Any]:
     bundle = Bundle.open(Path(task.bundle))
     if bundle.manifest_sha256 != task.manifest_sha256:
         raise IntegrityError(f"{bundle.path}: was changed while its engine was being built")
     tensorrt = find_tensorrt(rtx=task.rtx)
     require_served_gpu(tensorrt, task.compute_capability)
-    request = _request(task.request)
-    name, graph = graph_for(bundle, request.precision, tensorrt)
-    built = engine_from_onnx(
-        tensorrt,
-        graph,
-        request,
-        timing_cache=Path(task.timing_cache) if task.timing_cache else None,
-        progress=task.progress,
-    )
+    request = with_ranges(_request(task.request), bundle, tensorrt, own=bool(task.own_ranges))
+    graph_precision = Precision.FP32 if request.implicit else request.precision
+    name, graph = graph_for(bundle, graph_precision, tensorrt)
+    pictures = Path(task.own_ranges) if task.own_ranges else None
+    with calibrator_for(request, bundle, tensorrt, pictures, feed_of) as calibrator:
+        built = engine_from_onnx(
+            tensorrt,
+            graph,
+            request,
+            timing_cache=Path(task.timing_cache) if task.timing_cache else None,
+            progress=task.progress,
+            calibrator=calibrator,
+        )
     # The fingerprint names the precision's own graph, by which a bundle finds its engine; where
     # an older TensorRT was given the same network in an older opset, that file is named beside it.
     builder = settings_for_fingerprint(tensorrt, request) | {
@@ -136,7 +148,10 @@ def _built(task: BuildTask) -> dict[str, Any]:
         reading = reading_of_engine(tensorrt, built.engine)
         statistics = statistics_of(reading)
         weak = weakly_typed(tensorrt.module)
-        require_as_asked(reading, built.asked, request.precision, weakly_typed=weak)
+        if request.implicit:
+            require_int8_somewhere(statistics, dla=request.dla)
+        else:
+            require_as_asked(reading, built.asked, request.precision, weakly_typed=weak)
         most = task.max_reformats
         require_few_reformats(reading, default_max_reformats(built.asked) if most is None else most)
     Path(task.plan).write_bytes(built.engine)

@@ -40,7 +40,7 @@ _LOWER_LEVELS = (1, 0)
 _SMALLEST_WORKSPACE_MIB = 64
 # Started with -I: nothing of the current folder or the environment is imported before the paths
 # of this process are taken over.
-_START = "import sys; sys.path[:] = {path!r}; from export.builder_process import main; main()"
+_START = "import sys; sys.path[:] = {path!r}; from {entry} import main; main()"
 _BAR = "{desc} {percentage:3.0f}% {elapsed} {postfix}"
 
 
@@ -85,7 +85,12 @@ def _lower(request: BuildRequest) -> Iterator[BuildRequest]:
 def _run(task: BuildTask, request: BuildRequest) -> dict[str, Any]:
     """Run the task in its own process and give its result, or raise what it raised."""
     free_mib = available_memory_mib()
-    command = [sys.executable, "-I", "-c", _START.format(path=[p for p in sys.path if p])]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        _START.format(path=[p for p in sys.path if p], entry=task.entry),
+    ]
     reading, writing = os.pipe()
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(os.close, reading)

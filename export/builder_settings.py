@@ -61,6 +61,14 @@ class BuildRequest:
     level: int = 3  # TensorRT's optimisation level, 0 to 5: higher searches longer
     dla: bool = False
     strip: bool = False  # leave the weights out; they come from the graph when it is loaded
+    # INT8 ranges: "graph" for its Q/DQ pairs; "cache" and "own" make TensorRT up to 10 quantise the
+    # FP32 graph itself, by the bundle's calibration cache or by ranges it takes from frames
+    ranges: str = "graph"
+
+    @property
+    def implicit(self) -> bool:
+        """Whether TensorRT quantises by itself."""
+        return self.ranges != "graph"
 
 
 def weakly_typed(trt: Any) -> bool:
@@ -68,9 +76,14 @@ def weakly_typed(trt: Any) -> bool:
     return not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def network_flags(trt: Any) -> int:
-    """Creation flags of the network: strong typing where it exists, explicit batch before."""
-    wanted = "EXPLICIT_BATCH" if weakly_typed(trt) else "STRONGLY_TYPED"
+def network_flags(trt: Any, *, implicit: bool = False) -> int:
+    """Creation flags of the network: strong typing where it exists, explicit batch before.
+
+    Args:
+        trt: the module.
+        implicit: whether TensorRT quantises by itself, which strong typing would forbid.
+    """
+    wanted = "EXPLICIT_BATCH" if implicit or weakly_typed(trt) else "STRONGLY_TYPED"
     return 1 << int(getattr(trt.NetworkDefinitionCreationFlag, wanted))
 
 
@@ -146,10 +159,11 @@ def _use_dla(
             f"--dla: {found.label} finds no DLA here; Xavier, Orin NX and AGX Orin have one, "
             "served by TensorRT up to 10.7 and on AGX Orin again from 11.4.1: leave --dla out"
         )
-    if request.precision is Precision.INT8 and found.major < _DLA_READS_PAIRS:
+    pairs = request.precision is Precision.INT8 and not request.implicit
+    if pairs and found.major < _DLA_READS_PAIRS:
         raise EngineError(
-            f"--dla --int8: the DLA of {found.label} takes no Q/DQ pairs: build with "
-            "--dla --fp16, or --int8 for the GPU"
+            f"--dla --int8: the DLA of {found.label} takes no Q/DQ pairs, only a calibration "
+            "cache, and the bundle has none: calibrate it anew, or build with --dla --fp16"
         )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = 0
@@ -160,7 +174,7 @@ def settings_for_fingerprint(
     found: TensorRT, request: BuildRequest
 ) -> dict[str, str | int | float | bool]:
     """The settings as a fingerprint keeps them."""
-    weak = weakly_typed(found.module)
+    weak = request.implicit or weakly_typed(found.module)
     return {
         "typing": "weak" if weak else "strong",
         "flags": " ".join(_WEAK_FLAGS[request.precision]) if weak else "",
@@ -171,4 +185,5 @@ def settings_for_fingerprint(
         "level": request.level,
         "dla": request.dla,
         "stripped": request.strip,
+        "ranges": request.ranges,
     }

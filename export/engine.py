@@ -61,6 +61,8 @@ class BuildOptions:
     strip: bool = False  # without weights; they come from the bundle's graph when it is loaded
     verify: bool = True  # look into the engine and refuse one of another precision
     max_reformats: int | None = None  # layers without work; None: one for two convolutions
+    own_ranges: Path | None = None  # pictures that TensorRT up to 10 takes its own INT8 ranges from
+    entry: str = "export.builder_process"  # module whose `main` builds; own ranges need a GPU seam
 
 
 _DEFAULTS = BuildOptions()
@@ -169,6 +171,8 @@ def build_engine(
             # RTX has no use for timings, and asks for a GPU when it is given any
             timing_cache=None if rtx else str(_timing_cache(path.parent, machine)),
             progress=None,
+            own_ranges=str(options.own_ranges.resolve()) if options.own_ranges else None,
+            entry=options.entry,
             plan=str(partial),
             result=str(Path(folder) / "result.json"),
             log_level=logging.getLogger().getEffectiveLevel(),

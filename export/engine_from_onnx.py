@@ -11,6 +11,7 @@ from export.build_progress import progress_monitor
 from export.builder_settings import BuildRequest, configure, network_flags
 from export.builder_troubles import build_error, parse_error
 from export.built_as_asked import AskedConvolution, asked_from_network
+from export.implicit_int8 import take_calibrator
 from export.inspector_report import reading_from_inspector
 from export.rtx_plan import reading_from_rtx_plan
 
@@ -52,6 +53,7 @@ def engine_from_onnx(
     *,
     timing_cache: Path | None = None,
     progress: int | None = None,
+    calibrator: Any = None,
 ) -> BuiltPlan:
     """Build a plan.
 
@@ -61,6 +63,7 @@ def engine_from_onnx(
         request: precision, shapes and limits.
         timing_cache: file that keeps this device's kernel timings between builds; None keeps none.
         progress: file descriptor that is told how far the builder is.
+        calibrator: of `export.implicit_int8`, where the request's ranges are not the graph's.
 
     Raises:
         EngineError: when the graph cannot be parsed or built, with what TensorRT said.
@@ -72,7 +75,7 @@ def engine_from_onnx(
         builder = trt.Builder(logger)
     except TypeError as error:  # the bindings' word for a factory that gave nothing
         raise build_error(found, said.errors or [str(error)], request) from error
-    network = builder.create_network(network_flags(trt))
+    network = builder.create_network(network_flags(trt, implicit=request.implicit))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
         faults = [_fault(parser.get_error(n)) for n in range(parser.num_errors)]
@@ -84,12 +87,16 @@ def engine_from_onnx(
         )
     asked = tuple(asked_from_network(trt, network))
     config = configure(found, builder, network, request)
+    if calibrator is not None:
+        take_calibrator(found, builder, network, config, calibrator)
     monitor = None if progress is None else progress_monitor(trt, progress)
     if monitor is not None:
         config.progress_monitor = monitor
     if timing_cache is not None:
         _take_timing_cache(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
+    if calibrator is not None and calibrator.fault is not None:
+        raise calibrator.fault
     if plan is None:
         raise build_error(found, said.errors, request)
     if timing_cache is not None:

@@ -39,6 +39,11 @@ __all__ = ["command"]
     type=click.IntRange(0),
     help="Layers that only copy, cast or rescale. [default: one for two convolutions]",
 )
+@click.option(
+    "--own-ranges",
+    type=click.Path(path_type=Path),
+    help="With --int8: folder of pictures that TensorRT up to 10 takes its own ranges from.",
+)
 @click.option("--unverified", is_flag=True, help="Do not look into the engine for its precision.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(  # noqa: PLR0913 - one argument per option
@@ -54,6 +59,7 @@ def command(  # noqa: PLR0913 - one argument per option
     workspace_mib: int | None,
     level: int | None,
     max_reformats: int | None,
+    own_ranges: Path | None,
     unverified: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +88,8 @@ def command(  # noqa: PLR0913 - one argument per option
             strip=strip,
             verify=not unverified,
             max_reformats=max_reformats,
+            own_ranges=own_ranges,
+            **({"entry": "gasedge.own_ranges_builder"} if own_ranges else {}),
         ),
         accept=lambda engine: _known_answer(opened, Precision(precision), engine),
     )

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from calibration.tensorrt_cache import CACHE, CalibrationCache, read_cache, watched_for_cache
+from calibration.tensorrt_cache import CalibrationCache, read_cache, watched_for_cache
 from contract.bundle import Bundle
-from contract.calibrated_ranges import ranges_of
+from contract.calibrated_ranges import CALIBRATION_CACHE, ranges_of
 from contract.errors import GasedgeError, InputError
 from contract.precision import Precision
 
@@ -24,7 +24,7 @@ def graphs(calibrated_original):
 
 @pytest.fixture(scope="module")
 def cache(calibrated_original):
-    return read_cache(Bundle.open(calibrated_original).read(CACHE))
+    return read_cache(Bundle.open(calibrated_original).read(CALIBRATION_CACHE))
 
 
 def test_every_scale_of_the_qdq_graph_stands_in_the_cache_bit_for_bit(graphs, cache):

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import tensorrt_bindings.tensorrt as trt  # type: ignore[import-not-found]
 
-from contract.errors import GasedgeError
+from contract.errors import EngineError, GasedgeError
 from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
 from export.build_progress import progress_monitor
 from export.builder_settings import BuildRequest, SizeRange, settings_for_fingerprint
 from export.engine_from_onnx import engine_from_onnx, reading_of_engine
+from export.implicit_int8 import implicit_calibrator
 from export.plan_statistics import statistics_of
 
 REPORT = {"Layers": [{"ParameterType": "Convolution", "Weights": {"Type": "Int8"}}]}
@@ -180,6 +181,51 @@ def refusal(version: str, request: BuildRequest, **trouble) -> str:
     return ""
 
 
+def own_int8(version: str, *, accepts: bool = True, feed=None, **sources) -> dict:
+    """A build in which TensorRT quantises by itself, asking its calibrator as TensorRT does."""
+    generation = Generation()
+    found = TensorRT(generation, "tensorrt", version)
+    request = BuildRequest(Precision.INT8, 4, 64, ranges="cache" if "cache" in sources else "own")
+    heard = {"batches": []}
+    try:
+        calibrator = implicit_calibrator(found, (1, 64, 64, 3), feed=feed, **sources)
+
+        def quantise(*_):
+            assert isinstance(calibrator, trt.IInt8EntropyCalibrator2)
+            heard["size"] = calibrator.get_batch_size()
+            heard["read"] = (calibrator.read_calibration_cache() or b"").decode()
+            if not (heard["read"] and accepts):
+                while (batch := calibrator.get_batch(["frames"])) is not None:
+                    heard["batches"].append(batch)
+                calibrator.write_calibration_cache(memoryview(b"TRT's own"))
+            return b"plan"
+
+        generation.made["Builder"]._results["build_serialized_network"] = quantise
+        engine_from_onnx(found, b"graph", request, calibrator=calibrator)
+    except GasedgeError as error:
+        return {"error": str(error)}
+    settings = settings_for_fingerprint(found, request)
+    return heard | {
+        "calls": generation.calls,
+        "settings": settings,
+        "written": calibrator.written.decode(),
+    }
+
+
+class Feed:
+    """Stands in for the GPU's memory: an address for each frame."""
+
+    def __init__(self, *, breaks_at: int = -1) -> None:
+        self.count, self.breaks_at = 0, breaks_at
+
+    def put(self, frame):
+        """An address."""
+        if self.count == self.breaks_at:
+            raise EngineError("copying to the GPU: out of memory")
+        self.count += 1
+        return 4096 + frame
+
+
 def main(version: str) -> None:
     """Go every way through the builder code and print what was called on the way."""
     flags = trt.NetworkDefinitionCreationFlag.__members__
@@ -205,6 +251,11 @@ def main(version: str) -> None:
     said["int8 dla"] = refusal(version, BuildRequest(Precision.INT8, dla=True))
     stripped = replace(half, strip=True)
     said["strip"] = refusal(version, stripped) or build(version, stripped)
+    said["own"] = own_int8(version, frames=iter([0, 1, 2]), feed=Feed())
+    said["own broken"] = own_int8(version, frames=iter([0, 1, 2]), feed=Feed(breaks_at=1))
+    cache = b"TRT-8502-EntropyCalibration2\nrelu: 3c009976\n"
+    said["cache"] = own_int8(version, cache=cache)
+    said["cache refused"] = own_int8(version, cache=cache, accepts=False)
     sys.stdout.write(json.dumps(said))
 
 

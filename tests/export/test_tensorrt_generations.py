@@ -171,3 +171,47 @@ def test_weights_are_left_out_where_the_generation_can_and_refused_where_not(gen
         flags = [call[1] for call in said["strip"]["calls"] if call[0] == "set_flag"]
         older_name = "BuilderFlag.WEIGHTLESS"  # how 10.0 to 10.3 print the same flag
         assert flags in (["BuilderFlag.STRIP_PLAN"], [older_name])
+
+
+def older(version):
+    return int(version.split(".")[0]) <= 10
+
+
+def test_tensorrt_takes_its_own_ranges_frame_by_frame_where_it_still_can(generation):
+    version, said = generation
+    own = said["own"]
+    if not older(version):
+        assert "has no INT8 calibrator, 10 was the last" in own["error"]
+        return
+    assert (own["size"], own["read"], own["batches"]) == (1, "", [[4096], [4097], [4098]])
+    assert own["written"] == "TRT's own"
+    flags = [call[1] for call in own["calls"] if call[0] == "set_flag"]
+    assert flags == [
+        *(["BuilderFlag.INT8", "BuilderFlag.FP16"] if version.startswith("8.") else []),
+        "BuilderFlag.INT8",
+        "BuilderFlag.FP16",
+    ]
+    names = [name for name, *_ in own["calls"]]
+    assert {"int8_calibrator", "set_calibration_profile"} <= set(names)
+    created = next(call[1] for call in own["calls"] if call[0] == "create_network")
+    assert int(created) == 1 << said["EXPLICIT_BATCH"]
+    assert (own["settings"]["typing"], own["settings"]["ranges"]) == ("weak", "own")
+
+
+def test_the_bundles_cache_is_given_under_the_version_that_reads_it(generation):
+    version, said = generation
+    if not older(version):
+        return
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    number = (major * (1000 if major < 10 else 10000)) + minor * 100 + patch
+    first, line = said["cache"]["read"].splitlines()
+    assert (first, line) == (f"TRT-{number}-EntropyCalibration2", "relu: 3c009976")
+    assert said["cache"]["batches"] == []
+
+
+def test_what_goes_wrong_in_a_calibrator_ends_the_build(generation):
+    version, said = generation
+    if not older(version):
+        return
+    assert said["own broken"]["error"] == "copying to the GPU: out of memory"
+    assert "did not take the bundle's calibration cache" in said["cache refused"]["error"]
