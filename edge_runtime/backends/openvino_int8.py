@@ -1,8 +1,9 @@
 """Give OpenVINO's CPU plugin quantised activations in the one form that it computes rightly.
 
 Its convolutions take signed activations only on CPUs with AMX. Everywhere else a symmetric int8
-pair (zero point 0) behind a Concat is computed wrongly without a word: 28 % of the output's
-spread. The same values as uint8 are right, so each activation pair is rewritten after reading:
+pair (zero point 0) behind a Concat is computed wrongly without a word: the scale is lost, values
+are rounded to whole numbers (docs/upstream/openvino-int8-concat.md). The same values as uint8 are
+right, so each activation pair is rewritten after reading:
 
 - what cannot be negative (it comes from a ReLU) becomes uint8 0..127 with zero point 0. This also
   keeps the pairwise 16-bit sums of CPUs without VNNI from saturating.
