@@ -12,6 +12,7 @@ __all__ = [
     "ConfigError",
     "DeviceError",
     "EngineError",
+    "EngineMismatchError",
     "GasedgeError",
     "InputError",
     "IntegrityError",
@@ -45,6 +46,10 @@ class MissingPackageError(GasedgeError):
 
 class EngineError(GasedgeError):
     """An inference engine could not be built, loaded or run."""
+
+
+class EngineMismatchError(EngineError):
+    """An engine was built for another machine, TensorRT or graph; it is never loaded."""
 
 
 class CheckError(GasedgeError):

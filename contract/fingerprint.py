@@ -14,6 +14,7 @@ from contract.errors import IntegrityError
 from contract.precision import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["ENGINE_SUFFIX", "Fingerprint", "fingerprint_path", "read_fingerprint"]
@@ -40,15 +41,20 @@ class Fingerprint(BaseModel):
     builder: dict[str, str | int | float | bool]
     built_at: str  # ISO 8601, UTC
 
-    def differences(self, here: dict[str, str | None]) -> list[str]:
-        """Fields of this machine that differ, as "field: built for X, this machine has Y".
+    @property
+    def built_graph_sha256(self) -> str | None:
+        """Of the file that TensorRT read: an older one reads the graph in an older opset."""
+        found = self.builder.get("graph_sha256")
+        return None if found is None else str(found)
+
+    def differences(self, here: Mapping[str, str | None]) -> list[str]:
+        """Fields that differ, as "field: built for X, here is Y".
 
         Args:
-            here: the values of this machine for any of graph_sha256, tensorrt, gpu_name,
-                compute_capability, driver, l4t.
+            here: by field, what this machine and the bundle have.
         """
         return [
-            f"{field}: built for {getattr(self, field)}, this machine has {value}"
+            f"{field}: built for {getattr(self, field)}, here is {value}"
             for field, value in here.items()
             if getattr(self, field) != value
         ]

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end: bool) -> int:
-    from edge_runtime.model import open_model
+    from edge_runtime.model import ModelOpener
     from edge_runtime.overlay_video import OverlayVideo
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.plant.link import PlantLink
@@ -75,7 +75,8 @@ def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end
     with contextlib.ExitStack() as cleanup:
         link = cleanup.enter_context(PlantLink(socket))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
-        pipeline = Pipeline(config, link, open_model=open_model, video=written)
+        opener = cleanup.enter_context(ModelOpener())
+        pipeline = Pipeline(config, link, open_model=opener, video=written)
         cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
         return pipeline.run(stop, until_end=until_end)
 

@@ -7,23 +7,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contract.bundle import Bundle, graph_name
-from contract.errors import EngineError
+from contract.errors import EngineError, EngineMismatchError
 from contract.pictures import fit_picture
 from contract.tags import HealthCode
+from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.backends.known_answer import known_answer_test
 from edge_runtime.backends.open import open_backend
 from edge_runtime.camera_state import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from contract.segmenter import Segmentation, Segmenter
     from edge_runtime.config import ModelConfig
 
-__all__ = ["RunningModel", "open_model"]
+__all__ = ["ModelOpener", "RunningModel", "open_model"]
 
 _log = logging.getLogger(__name__)
 
@@ -82,3 +85,60 @@ def open_model(config: ModelConfig) -> RunningModel:
         fault=HealthCode(0),
     )
     return RunningModel(segmenter, facts)
+
+
+class ModelOpener:
+    """Opens the model each time it is called; an engine that does not fit is built anew meanwhile.
+
+    No call waits for the build: until it is done there is no model, and the error says why. A
+    build that failed is not repeated by this process.
+    """
+
+    def __init__(self) -> None:
+        self._rebuild: EngineRebuild | None = None
+        self._failed: EngineError | None = None
+
+    def __call__(self, config: ModelConfig) -> RunningModel:
+        """Open the model, or say what it still waits for.
+
+        Raises:
+            EngineError: while the engine is built anew, or when that failed.
+            GasedgeError: what `open_model` raises.
+        """
+        if self._failed is not None:
+            raise self._failed
+        if self._rebuild is not None:
+            if self._rebuild.is_running:
+                raise EngineError(str(self._rebuild))
+            rebuild, self._rebuild = self._rebuild, None
+            try:
+                rebuild.finish()
+            except EngineError as error:
+                self._failed = error
+                raise
+        try:
+            return open_model(config)
+        except EngineMismatchError as error:
+            if config.engine is None:
+                raise
+            self._rebuild = EngineRebuild(
+                config.bundle, config.precision, config.engine, str(error)
+            )
+            raise
+
+    def close(self) -> None:
+        """End a build that is under way."""
+        if self._rebuild is not None:
+            self._rebuild.close()
+            self._rebuild = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

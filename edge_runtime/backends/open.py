@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from contract.bundle import graph_name, opset17_graph_name
 from contract.errors import ConfigError
+from contract.fingerprint import read_fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from contract.geometry import InputGeometry
     from contract.precision import Precision
     from contract.segmenter import Segmenter
+    from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
 
-__all__ = ["BACKENDS", "open_backend", "open_graph"]
+__all__ = ["BACKENDS", "open_backend", "open_engine", "open_graph"]
 
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt")
 
@@ -57,6 +59,36 @@ def open_backend(
     why = " (chosen by auto)" if backend == "auto" else ""
     _log.info("%s runs on %s%s", bundle.manifest.model_id, segmenter.name, why)
     return segmenter
+
+
+def open_engine(bundle: Bundle, precision: Precision, engine: Path) -> TensorRTSegmenter:
+    """Open the TensorRT engine that was built on this machine from the bundle's graph.
+
+    Raises:
+        ConfigError: when the bundle holds no such precision.
+        EngineMismatchError: when it was built for something else, naming each field.
+        EngineError: when there is no GPU or TensorRT cannot load it.
+        IntegrityError: when it is not what its fingerprint says.
+    """
+    from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
+
+    bundle.graph(precision)  # refuses a precision that the bundle does not hold
+    files = bundle.manifest.files
+    fingerprint = read_fingerprint(engine)
+    expected: dict[str, str | None] = {
+        "model_id": bundle.manifest.model_id,
+        "precision": precision.value,
+        "graph_sha256": files[graph_name(precision)].sha256,
+    }
+    read = str(fingerprint.builder.get("graph"))  # an older TensorRT reads an older opset's file
+    if read in files:
+        expected["built_graph_sha256"] = files[read].sha256
+    return TensorRTSegmenter(
+        engine,
+        geometry=bundle.manifest.input,
+        expected=expected,
+        graph=lambda: bundle.read(read),
+    )
 
 
 def open_graph(
@@ -105,11 +137,7 @@ def _opened(
                 "backend tensorrt needs an engine built on this machine: "
                 f"gasedge build-engine {bundle.path} --{precision}"
             )
-        from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
-
-        bundle.graph(precision)  # refuses a precision that the bundle does not hold
-        graph_sha256 = bundle.manifest.files[graph_name(precision)].sha256
-        return TensorRTSegmenter(engine, geometry=geometry, graph_sha256=graph_sha256)
+        return open_engine(bundle, precision, engine)
     bundle.graph(precision)  # refuses a precision that the bundle does not hold
     old = opset17_graph_name(precision)
     # A CPU computes in f32 whatever the type around the pairs, and older OpenVINO reads FP32 only.

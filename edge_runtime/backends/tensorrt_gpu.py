@@ -22,7 +22,7 @@ from edge_runtime.cuda.graph import GraphCounts, GraphRunner
 from edge_runtime.cuda.tensorrt_engine import TensorRTEngine, checked_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -57,11 +57,13 @@ class TensorRTSegmenter:
     Args:
         engine: the engine file, built on this machine; its fingerprint stands beside it.
         geometry: the bundle's input.
-        graph_sha256: hash of the graph it must have been built from, None where none is known.
+        expected: fields of the fingerprint that the bundle decides, such as graph_sha256.
+        graph: gives the checked graph, which an engine built without weights cannot do without.
         max_batch: frames of every run; fewer are padded with black.
 
     Raises:
-        EngineError: when there is no GPU, or the engine is not for this machine, graph or batch.
+        EngineMismatchError: when the engine is not for this machine or graph, naming the fields.
+        EngineError: when there is no GPU, or the engine is not for this batch.
         IntegrityError: when the engine is not the one that was built here.
         DeviceError: when the GPU needs a new process.
         MissingPackageError: without pycuda or TensorRT.
@@ -72,7 +74,8 @@ class TensorRTSegmenter:
         engine: Path,
         *,
         geometry: InputGeometry,
-        graph_sha256: str | None,
+        expected: Mapping[str, str | None],
+        graph: Callable[[], bytes] | None = None,
         max_batch: int = 1,
     ) -> None:
         self._geometry = geometry
@@ -82,9 +85,17 @@ class TensorRTSegmenter:
         self._gpu = GpuContext()
         self._engine: TensorRTEngine | None = None
         try:
-            data, fingerprint, tensorrt = checked_engine(engine, graph_sha256)
+            data, fingerprint, tensorrt = checked_engine(engine, expected)
+            stripped = bool(fingerprint.builder.get("stripped"))
             self._graphs = GraphRunner(self._gpu)
-            self._engine = TensorRTEngine(self._gpu, data, tensorrt, geometry, max_batch)
+            self._engine = TensorRTEngine(
+                self._gpu,
+                data,
+                tensorrt,
+                geometry,
+                max_batch,
+                weights=graph if stripped else None,
+            )
             self._name = f"{tensorrt.label} {fingerprint.precision} on {self._gpu.name}"
             self._take_buffers()
         except BaseException:
@@ -184,6 +195,27 @@ class TensorRTSegmenter:
                 self._launch_fit(memory, place)
 
             return self._run((width, height), upload, place, 1)
+
+    def layer_times_ms(self, frames: NDArray[np.uint8], *, runs: int) -> dict[str, float]:
+        """Median milliseconds of each of the engine's layers, by TensorRT's own profiler.
+
+        Timing changes how the engine runs: close the segmenter afterwards.
+
+        Args:
+            frames: (N, H, W, 3) uint8 BGR, N as the segmenter was opened for.
+            runs: how often to run it; a tenth more run before to warm up.
+        """
+        if self._engine is None:
+            raise EngineError("this segmenter was closed already")
+        warm_up = runs // 10
+        with self._gpu.current("timing layers"):
+            self._host_frames[:] = frames
+            self._upload_frames()
+            times = self._engine.profile()
+            for _ in range(warm_up + runs):
+                self._engine.enqueue()
+                self._gpu.wait()
+        return {name: float(np.median(each[warm_up:])) for name, each in times.items()}
 
     def close(self) -> None:
         """Free everything on the GPU; a second call does nothing."""

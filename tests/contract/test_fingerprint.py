@@ -53,6 +53,6 @@ def test_broken_fingerprint_is_refused_in_one_line(engine, content):
 def test_every_differing_field_is_named():
     here = {"tensorrt": "tensorrt 10.16.0", "gpu_name": "Orin", "l4t": "39.2.0"}
     assert PRINT.differences(here) == [
-        "tensorrt: built for tensorrt 10.3.0, this machine has tensorrt 10.16.0",
-        "l4t: built for 36.4.3, this machine has 39.2.0",
+        "tensorrt: built for tensorrt 10.3.0, here is tensorrt 10.16.0",
+        "l4t: built for 36.4.3, here is 39.2.0",
     ]

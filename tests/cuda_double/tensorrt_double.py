@@ -19,8 +19,9 @@ import numpy as np
 
 __version__ = "10.3.0"
 __all__ = [
-    "Builder", "BuilderFlag", "DataType", "ILogger", "LayerInformationFormat", "MemoryPoolType",
-    "NetworkDefinitionCreationFlag", "OnnxParser", "ProfilingVerbosity", "Runtime",
+    "Builder", "BuilderFlag", "DataType", "ILogger", "IProfiler", "LayerInformationFormat",
+    "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
+    "OnnxParserRefitter", "ProfilingVerbosity", "Refitter", "Runtime",
 ]  # fmt: skip
 
 _MAGIC = b"engine of the TensorRT double\n"
@@ -32,6 +33,15 @@ _HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 class DataType(Enum):
     FLOAT = 0
     UINT8 = 1
+    HALF = 2
+    INT8 = 3
+
+
+class LayerType(Enum):
+    OTHER = 0
+    CONVOLUTION = 1
+    DECONVOLUTION = 2
+    DEQUANTIZE = 3
 
 
 class NetworkDefinitionCreationFlag(IntEnum):
@@ -40,6 +50,7 @@ class NetworkDefinitionCreationFlag(IntEnum):
 
 class BuilderFlag(Enum):
     TF32 = 0
+    STRIP_PLAN = 1
 
 
 class MemoryPoolType(Enum):
@@ -67,6 +78,11 @@ class ILogger:
     INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = _Severity
 
     def log(self, severity, message):
+        raise NotImplementedError
+
+
+class IProfiler:
+    def report_layer_time(self, layer_name, ms):
         raise NotImplementedError
 
 
@@ -102,6 +118,7 @@ class _ExecutionContext:
         self._addresses = {}
         self._shape = None
         self._ran = False
+        self.profiler = None
         self._kept = []  # the stream and graphs hold these by address
         self._scratch = ctypes.c_ulonglong()
         if _cuda().cuMemAlloc_v2(ctypes.byref(self._scratch), _SCRATCH_BYTES):
@@ -151,6 +168,8 @@ class _ExecutionContext:
             score = _on_device(addresses["score"], shape[:3])
             if frames is not None and mask is not None and score is not None:
                 mask[:], score[:] = session.run(["mask", "score"], {"frames": frames})
+                for name in self._engine.convolutions if self.profiler else ():
+                    self.profiler.report_layer_time(name, 0.25)
 
         return run
 
@@ -167,6 +186,11 @@ class _Engine:
         self._profile = json.loads(head)  # least and most frames
         self.logger = logger
         self._model = _model(self.graph)
+        self.device_memory_size = _SCRATCH_BYTES
+
+    @property
+    def convolutions(self):
+        return [node.name for node in self._model.graph.node if node.op_type == "Conv"]
 
     @property
     def num_io_tensors(self):
@@ -224,7 +248,11 @@ class _Inspector:
             return types.get(name, "Unknown")
 
         layers = [
-            {"LayerType": "Convolution", "Weights": {"Type": type_of(node.input[1])}}
+            {
+                "Name": node.name,
+                "LayerType": "Convolution",
+                "Weights": {"Type": type_of(node.input[1])},
+            }
             for node in graph.node
             if node.op_type == "Conv"
         ]
@@ -248,18 +276,89 @@ class _Input:
         self.name, self.shape = "frames", (-1, 0, 0, 0)
 
 
+class _Tensor:
+    def __init__(self, name, value):
+        self.name = name
+        kind, shape = (0, ()) if value is None else value
+        self.dtype = {1: DataType.FLOAT, 2: DataType.UINT8, 3: DataType.INT8,
+                      10: DataType.HALF}.get(kind)  # fmt: skip
+        self.shape = shape
+
+
+class _Layer:
+    """A node as the parser makes a layer of it: constants are no inputs."""
+
+    kinds = {"Conv": LayerType.CONVOLUTION, "DequantizeLinear": LayerType.DEQUANTIZE}  # noqa: RUF012
+
+    def __init__(self, node, values, constants):
+        self.name, self.type = node.name, self.kinds.get(node.op_type, LayerType.OTHER)
+        self._inputs = [_Tensor(n, values.get(n)) for n in node.input if n not in constants]
+        self._outputs = [_Tensor(n, values.get(n)) for n in node.output]
+        self.num_inputs = len(self._inputs)
+
+    def get_input(self, index):
+        return self._inputs[index]
+
+    def get_output(self, index):
+        return self._outputs[index]
+
+
 class _Network:
     def __init__(self):
         self.graph, self.frames = b"", _Input()
+        self._layers = []
+
+    def take(self, model):
+        import onnx
+
+        graph = onnx.shape_inference.infer_shapes(model).graph
+        values = {
+            v.name: (v.type.tensor_type.elem_type,
+                     [d.dim_value or -1 for d in v.type.tensor_type.shape.dim])
+            for v in (*graph.value_info, *graph.input, *graph.output)
+        }  # fmt: skip
+        constants = {i.name for i in graph.initializer}
+        self._layers = [_Layer(node, values, constants) for node in graph.node]
+
+    @property
+    def num_layers(self):
+        return len(self._layers)
+
+    def get_layer(self, index):
+        return self._layers[index]
 
     def get_input(self, _index):
         return self.frames
 
 
+class _TimingCache:
+    def __init__(self, data):
+        self._data = data
+
+    def serialize(self):
+        return self._data + b"timed "
+
+
 class _Config:
     def __init__(self):
         self.profiling_verbosity = None
+        self.builder_optimization_level = 3
         self.profile = None
+        self.strips = False
+        self._cache = None
+
+    def set_flag(self, flag):
+        self.strips = self.strips or flag is BuilderFlag.STRIP_PLAN
+
+    def create_timing_cache(self, data):
+        return _TimingCache(data)
+
+    def set_timing_cache(self, cache, _ignore_mismatch):
+        self._cache = cache
+        return True
+
+    def get_timing_cache(self):
+        return self._cache
 
     def set_memory_pool_limit(self, pool, size):
         """Takes what it is told, and has no use for it."""
@@ -278,6 +377,8 @@ class _Profile:
 
 
 class Builder:
+    num_DLA_cores = 0  # noqa: N815 - its own name
+
     def __init__(self, logger):
         self._logger = logger
 
@@ -293,7 +394,8 @@ class Builder:
     def build_serialized_network(self, network, config):
         fixed = network.frames.shape[0]
         batch = config.profile.batch if config.profile else (fixed, fixed)
-        return _MAGIC + json.dumps(batch).encode() + b"\n" + network.graph
+        graph = _without_weights(network.graph) if config.strips else network.graph
+        return _MAGIC + json.dumps(batch).encode() + b"\n" + graph
 
 
 class OnnxParser:
@@ -305,8 +407,43 @@ class OnnxParser:
     def parse(self, graph):
         shape = _model(graph).graph.input[0].type.tensor_type.shape
         self._network.graph = graph
+        self._network.take(_model(graph))
         self._network.frames.shape = (-1, *(d.dim_value for d in shape.dim[1:]))
         return True
+
+
+class Refitter:
+    def __init__(self, engine, logger):
+        self.engine, self.logger, self.graph = engine, logger, None
+
+    def refit_cuda_engine(self):
+        self.engine.graph = self.graph
+        return True
+
+
+class OnnxParserRefitter:
+    """Takes the weights of the very graph that was built, and of no other."""
+
+    def __init__(self, refitter, _logger):
+        self._refitter = refitter
+
+    def refit_from_bytes(self, graph):
+        if _without_weights(graph) != self._refitter.engine.graph:
+            self._refitter.logger.log(ILogger.ERROR, "the weights do not fit this engine")
+            return False
+        self._refitter.graph = graph
+        return True
+
+
+def _without_weights(graph):
+    """The graph with every weight of more than one value set to zero."""
+    import onnx
+
+    model = onnx.load_model_from_string(graph)
+    for weights in model.graph.initializer:
+        if weights.dims and len(weights.raw_data) > 64:
+            weights.raw_data = bytes(len(weights.raw_data))
+    return model.SerializeToString()
 
 
 @functools.cache

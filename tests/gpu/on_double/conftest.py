@@ -101,7 +101,7 @@ def opened(double, bundle, engines):
     segmenters = []
 
     def segmenter(*, batch: int = 1, **options) -> TensorRTSegmenter:
-        options = {"geometry": bundle.manifest.input, "graph_sha256": None} | options
+        options = {"geometry": bundle.manifest.input, "expected": {}} | options
         segmenters.append(TensorRTSegmenter(engines(batch), max_batch=batch, **options))
         return segmenters[-1]
 

@@ -39,7 +39,7 @@ def promises(double, bundle, engines):
     wanted = run_reference(graph, fitted)
 
     def use():
-        with TensorRTSegmenter(engines(), geometry=geometry, graph_sha256=None) as segmenter:
+        with TensorRTSegmenter(engines(), geometry=geometry, expected={}) as segmenter:
             answers = [segmenter.segment(frame[None]) for frame in frames]
             for n, found in enumerate(answers):
                 assert np.array_equal(found.mask[0], whole.mask[n])

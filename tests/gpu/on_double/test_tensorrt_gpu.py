@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from contract.errors import DeviceError, EngineError, InputError, IntegrityError
-from contract.fingerprint import fingerprint_path
+from contract.errors import (
+    DeviceError,
+    EngineError,
+    EngineMismatchError,
+    InputError,
+    IntegrityError,
+)
+from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.geometry import InputGeometry
 from contract.label_map import GAS_SMOKE
 from contract.pictures import fit_picture
 from contract.precision import Precision
+from contract.segmenter import Segmentation
+from edge_runtime.backends.open import open_engine
+from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
+from edge_runtime.config import ModelConfig
+from edge_runtime.model import ModelOpener, open_model
 from export.reference_run import run_reference
 from tests.bundles import tiny_pictures
 
@@ -200,7 +213,6 @@ def test_an_engine_for_another_machine_is_refused_naming_the_difference(
 ):
     path = fingerprint_path(engines())
     original = path.read_text()
-    import json
 
     path.write_text(json.dumps(json.loads(original) | {field: value}))
     try:
@@ -212,7 +224,7 @@ def test_an_engine_for_another_machine_is_refused_naming_the_difference(
 
 def test_an_engine_of_another_graph_batch_or_input_is_refused(opened):
     with pytest.raises(EngineError, match="graph_sha256"):
-        opened(graph_sha256="0" * 64)
+        opened(expected={"graph_sha256": "0" * 64})
     with pytest.raises(EngineError, match="asks for uint8"):
         opened(geometry=InputGeometry(width=96, height=64))
 
@@ -223,7 +235,7 @@ def test_an_engine_without_a_fingerprint_is_refused(double, bundle, engines, tmp
     alone = tmp_path / "alone.engine"
     alone.write_bytes(engines().read_bytes())
     with pytest.raises(IntegrityError, match="no fingerprint"):
-        TensorRTSegmenter(alone, geometry=bundle.manifest.input, graph_sha256=None)
+        TensorRTSegmenter(alone, geometry=bundle.manifest.input, expected={})
     assert double.left() == {}
 
 
@@ -251,3 +263,165 @@ def test_the_backend_is_opened_from_a_bundle_and_knows_its_answers(double, bundl
     with open_backend(bundle, Precision.FP32, engine=engines()) as segmenter:
         assert "tensorrt 10.3.0 fp32 on CUDA double" in segmenter.name
         assert known_answer_test(segmenter, bundle, Precision.FP32).passed
+
+
+def build(bundle, precision, out, *more):
+    from gasedge.cli import main
+
+    assert (
+        main(["-q", "build-engine", str(bundle.path), f"--{precision}", "--out", str(out), *more])
+        == 0
+    )
+    [engine] = out.glob("*.engine")
+    return engine
+
+
+def test_a_built_engine_has_passed_its_known_answer_test_and_keeps_its_timings(
+    double, bundle, tmp_path
+):
+    engine = build(bundle, "fp32", tmp_path)
+    fingerprint = read_fingerprint(engine)
+    assert fingerprint.builder["known_answer"] == "passed"
+    [timings] = tmp_path.glob("*.timing-cache")
+    assert timings.read_bytes() == b"timed "
+    build(bundle, "fp32", tmp_path)
+    assert timings.read_bytes() == b"timed timed "
+
+
+def zeros(result):
+    return np.zeros_like(result)
+
+
+def swapped(result):
+    return np.choose(result, [0, 2, 1]).astype(np.uint8)
+
+
+def drifted(result):
+    return np.roll(result, 3, axis=2)
+
+
+@pytest.mark.parametrize("fault", [zeros, swapped, drifted])
+def test_engine_that_gives_other_masks_is_not_kept_and_the_old_one_stays(
+    double, bundle, tmp_path, monkeypatch, capsys, fault
+):
+    from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
+    from gasedge.cli import main
+
+    engine = build(bundle, "fp32", tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if "engine" in p.name}
+    segment = TensorRTSegmenter.segment
+
+    def wrong(self, frames):
+        found = segment(self, frames)
+        return Segmentation(fault(found.mask), found.score)
+
+    monkeypatch.setattr(TensorRTSegmenter, "segment", wrong)
+    command = ["build-engine", str(bundle.path), "--fp32", "--out", str(tmp_path)]
+    assert main(command) == 3
+    assert "does NOT give the golden masks" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if "engine" in p.name} == before
+    config = ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
+    with pytest.raises(EngineError, match="known-answer test not passed"):
+        open_model(config)
+
+
+def test_an_engine_without_weights_takes_them_from_its_bundle_and_from_no_other(
+    double, bundle, tmp_path
+):
+    whole = build(bundle, "fp32", tmp_path / "whole")
+    engine = build(bundle, "fp32", tmp_path / "stripped", "--strip")
+    assert engine.read_bytes() != whole.read_bytes()
+    assert read_fingerprint(engine).builder["known_answer"] == "passed"
+    frames = tiny_pictures(2)
+    with open_engine(bundle, Precision.FP32, engine) as segmenter:
+        assert_same(segmenter.segment(frames), expected(bundle, frames))
+    with pytest.raises(EngineError, match="cannot put the graph's weights into this engine"):
+        TensorRTSegmenter(
+            engine,
+            geometry=bundle.manifest.input,
+            expected={},
+            graph=lambda: bundle.graph(Precision.FP16),
+        )
+
+
+def test_dla_is_refused_where_there_is_none(double, bundle, tmp_path, capsys):
+    from gasedge.cli import main
+
+    command = ["build-engine", str(bundle.path), "--fp16", "--dla", "--out", str(tmp_path)]
+    assert main(command) == 1
+    assert "--dla: tensorrt 10.3.0 finds no DLA here" in capsys.readouterr().err
+
+
+def test_layers_are_timed_on_the_gpu(double, bundle, tmp_path, capsys):
+    from gasedge.cli import main
+
+    engine = build(bundle, "fp32", tmp_path)
+    capsys.readouterr()
+    assert main(["engine", "show", str(engine), "--bundle", str(bundle.path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["not_timed"] is None
+    assert {layer["time_ms"] for layer in said["layers"]} == {0.25}
+    assert main(["engine", "show", str(engine)]) == 0
+    assert "not timed: give --bundle" in capsys.readouterr().out
+
+
+@pytest.fixture
+def stale(double, bundle, tmp_path):
+    """The model's configuration with an engine that was built under another driver."""
+    engine = build(bundle, "fp32", tmp_path / "engines")
+    path = fingerprint_path(engine)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"driver": "1.2"}))
+    return ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
+
+
+def opened_within(opener, config, seconds=120):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            return opener(config)
+        except EngineError as error:
+            said = str(error)
+            if "being built anew since" not in said:
+                raise
+        time.sleep(0.2)
+    raise TimeoutError
+
+
+def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_opened(stale):
+    old = stale.engine.read_bytes()
+    with ModelOpener() as opener:
+        with pytest.raises(EngineMismatchError, match=r"driver: built for 1\.2"):
+            opener(stale)
+        assert stale.engine.read_bytes() == old
+        with opened_within(opener, stale).segmenter as segmenter:
+            assert "fp32" in segmenter.name
+    assert read_fingerprint(stale.engine).driver != "1.2"
+    assert not list(stale.engine.parent.glob(".partial-*"))
+
+
+def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated(stale, monkeypatch):
+    old = stale.engine.read_bytes()
+    graph = stale.bundle / "model.fp32.onnx"
+    intact = graph.read_bytes()
+    with ModelOpener() as opener:
+        with pytest.raises(EngineMismatchError):
+            opener(stale)
+        graph.write_bytes(b"not what the manifest says")
+        try:
+            with pytest.raises(EngineError, match=r"could not be built anew .*manifest"):
+                opened_within(opener, stale)
+            with pytest.raises(EngineError, match="could not be built anew"):
+                opener(stale)
+        finally:
+            graph.write_bytes(intact)
+    assert stale.engine.read_bytes() == old
+    assert not list(stale.engine.parent.glob(".partial-*"))
+
+
+def test_closing_ends_a_rebuild_and_leaves_nothing(stale):
+    with ModelOpener() as opener:
+        with pytest.raises(EngineMismatchError):
+            opener(stale)
+        process = opener._rebuild._process
+    assert process.poll() is not None
+    assert not list(stale.engine.parent.glob(".partial-*"))
