@@ -34,6 +34,7 @@ from contract.packages import need, versions_of
 from contract.pictures import fit_picture, read_picture
 from contract.precision import Precision
 from contract.recorded_scores import CARD, scores_with
+from contract.trained_pictures import trained_among
 from contract.trained_scales import trained_scales_of
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
         CALIBRATION_CACHE: cache_from_graphs(fp32, int8, found.largest),
         **result.golden,
     }
-    return _published(bundle, added, result, request, card), card
+    return _published(bundle, added, result, request, card, control), card
 
 
 def _frames(
@@ -185,11 +186,17 @@ def _published(
     result: ControlResult,
     request: CalibrationRequest,
     card: Card,
+    control: ControlSet,
 ) -> Bundle:
     manifest = bundle.manifest
     split = f"{len(request.control_only)} listed" if request.control_only else "all"
     by = "by picture" if request.one_camera else "by picture and by view"
     apart = "".join(f", {each.name}" for each in card.apart)
+    trained = trained_among(bundle, control.pictures)
+    training = " (training not checked)" if trained is None else ", and training, by file"
+    if trained:
+        training = f"; but {trained} of {len(card.control)} pictures were trained on"
+        _log.warning("%d of %d control pictures were trained on", trained, len(card.control))
     chosen = [
         what
         for what, much in (("the method", len(card.methods) > 1), ("FP16 layers", card.attempts))
@@ -200,7 +207,7 @@ def _published(
             precision=precision,
             backend=result.backends[precision],
             data=f"{request.control.resolve().name}, {split}",
-            disjoint_from=f"calibration{apart}, {by} (training not checked)"
+            disjoint_from=f"calibration{apart}, {by}{training}"
             + (f"; but {' and '.join(chosen)} were chosen on it" if chosen else ""),
             scores=scores,
         )

@@ -166,8 +166,7 @@ def mix_of(chosen: Chosen) -> Mix:
 
 def _sizes(areas: Sequence[float]) -> NDArray[np.intp]:
     """0 without a plume, else 1 + the bin between two PLUME_EDGES."""
-    sizes: NDArray[np.intp] = np.searchsorted(PLUME_EDGES, areas, side="left")
-    return sizes
+    return np.digitize(areas, PLUME_EDGES, right=True)
 
 
 def _greys(brightness: Sequence[float]) -> NDArray[np.intp]:

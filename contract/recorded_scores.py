@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from contract.atomic import sha256_of_bytes
 from contract.data_folder import DataFolder
 from contract.pictures import read_picture
+from contract.trained_pictures import trained_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,19 +41,19 @@ def scores_with(
 def disjoint_from(bundle: Bundle, data_dir: Path, only: Sequence[str] | None) -> str:
     """What the pictures of a data folder were found to share no picture with.
 
-    Calibration frames are known by the hashes in the bundle's card. Training pictures are not
-    listed in a bundle, so nothing is claimed about them.
+    Calibration frames are known by the hashes in the bundle's card, pictures of the training by
+    those that it left in the bundle; of what is not known nothing is claimed.
     """
+    folder = DataFolder.open(data_dir, only)
+    files = [folder.images[name] for name in folder.names]
+    trained = trained_among(bundle, files)
+    if trained:
+        return f"nothing: {trained} of {len(folder)} pictures were trained on"
+    training = "training (by file)" if trained == 0 else ""
     if CARD not in bundle.manifest.files:
-        return "not checked"
+        return training or "not checked"
     card = json.loads(bundle.read(CARD))
     calibrated = {each["sha256"] for each in card["frames"]}
-    folder = DataFolder.open(data_dir, only)
-    shared = [
-        name
-        for name in folder.names
-        if pixels_sha256(read_picture(folder.images[name])) in calibrated
-    ]
-    if shared:
-        return f"nothing: {len(shared)} of {len(folder)} pictures were calibrated on"
-    return "calibration (training not checked)"
+    if shared := sum(pixels_sha256(read_picture(file)) in calibrated for file in files):
+        return f"nothing: {shared} of {len(folder)} pictures were calibrated on"
+    return f"calibration, {training}" if training else "calibration (training not checked)"

@@ -57,6 +57,8 @@ class DataSet:
     read: Callable[[str], Sample] = field(repr=False)  # full-size, of a stem
     empty: bool = False  # no picture of it shows gas or smoke
     groups: dict[str, str] = field(default_factory=dict, repr=False)  # of every stem
+    # SHA-256 of every stem's file; of its pixels where there is no file
+    contents: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def gather(config: TrainConfig) -> list[DataSet]:
@@ -73,7 +75,12 @@ def gather(config: TrainConfig) -> list[DataSet]:
     pictures = [picture for _, of_one in opened for picture in of_one]
     shares = split(pictures, config.split, _same_views(pictures))
     return [
-        replace(each, stems=shares[each.name], groups={p.stem: p.group for p in of_one})
+        replace(
+            each,
+            stems=shares[each.name],
+            groups={p.stem: p.group for p in of_one},
+            contents={p.stem: p.content for p in of_one},
+        )
         for each, of_one in opened
     ]
 

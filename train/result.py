@@ -101,5 +101,6 @@ def write_result(
         model_id=f"{stem}-{digest[:8]}",
         training=training,
         int8_scales=int8_scales,
+        pictures=sorted({data.contents[s] for data in data_sets for s in data.stems["train"]}),
     )
     return TrainingResult(result_file(run), table, went_on)

@@ -8,11 +8,12 @@ import pytest
 
 from calibration.calibrate import OPSET17_GRAPH, CalibrationRequest, calibrate
 from calibration.card import card_of
-from contract.atomic import sha256_of_bytes
+from contract.atomic import sha256_of_bytes, sha256_of_file
 from contract.bundle import Bundle, graph_name
 from contract.calibrated_ranges import ranges_of
 from contract.precision import Precision
 from contract.recorded_scores import pixels_sha256
+from contract.trained_pictures import TRAINED_PICTURES, trained_pictures
 from edge_runtime.backends.known_answer import known_answer_test
 from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_backend
@@ -151,3 +152,44 @@ def test_calibrating_again_never_leaves_an_older_graph_beside_the_new(
     ]
     assert scales[0] == scales[1]
     assert len(after.manifest.scores) == 3
+
+
+def test_sets_held_apart_stand_in_the_card_and_in_what_the_scores_say(
+    taught, pictures, tmp_path, capsys
+):
+    shown, _ = scenes(4, seed=51)
+    write_pictures(tmp_path / "test-set", shown)
+    control = sorted((pictures.control / "images").iterdir())
+    known = trained_pictures(sha256_of_file(file) for file in control[:1])
+    Bundle.open(taught).updated({TRAINED_PICTURES: known})
+    arguments = ["calibrate", str(taught), "--frames", str(pictures.frames)]
+    arguments += ["--control", str(pictures.control), "--max-iou-drop", "0.02"]
+    assert main([*arguments, "--apart", str(tmp_path / "test-set")]) == 0
+    bundle = Bundle.open(taught)
+    (apart,) = card_of(bundle).apart
+    assert apart.name == "test-set"
+    assert [each.sha256 for each in apart.pictures] == [pixels_sha256(each) for each in shown]
+    assert {each.disjoint_from for each in bundle.manifest.scores} == {
+        "calibration, test-set, by picture and by view; but 1 of 8 pictures were trained on"
+    }
+    shutil.copy(control[3], tmp_path / "test-set" / "again.png")
+    assert main([*arguments, "--apart", str(tmp_path / "test-set")]) == 1
+    said = capsys.readouterr().err
+    assert "1 of 8 pictures of the control set also stand in test-set" in said
+
+
+def test_a_list_of_frames_is_taken_whole_or_refused(taught, pictures, tmp_path, capsys):
+    shutil.copytree(pictures.frames / "images", tmp_path / "frames")
+    shutil.copy(pictures.control / "images" / "p001.png", tmp_path / "frames" / "seen.png")
+    stems = [file.stem for file in sorted((tmp_path / "frames").iterdir())]
+    (tmp_path / "list.txt").write_text("\n".join(stems))
+    before = _contents(taught)
+    arguments = ["calibrate", str(taught), "--frames", str(tmp_path / "frames"), "--frames-list"]
+    arguments += [str(tmp_path / "list.txt"), "--control", str(pictures.control)]
+    assert main(arguments) == 1
+    assert "1 of 21 pictures of the calibration frames" in capsys.readouterr().err
+    assert _contents(taught) == before
+    assert main([*arguments, "--count", "16", "--max-iou-drop", "0.05"]) == 0
+    card = card_of(Bundle.open(taught))
+    assert len(card.frames) == 16
+    assert "seen.png" not in [each.name for each in card.frames]

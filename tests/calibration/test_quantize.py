@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from calibration.calibrate import OPSET17_GRAPH
-from calibration.placement import place
+from calibration.placement import CONCAT, Choice, place
 from calibration.quantize import quantized_graph
 from contract.bundle import Bundle
 from contract.errors import GasedgeError
@@ -130,7 +130,7 @@ def test_a_missing_range_is_refused(taught_original):
     graph = Bundle.open(taught_original).graph(Precision.FP32)
     tensors = place(onnx.load_model_from_string(graph).graph).pairs
     with pytest.raises(GasedgeError, match="has no usable range"):
-        quantized_graph(graph, dict.fromkeys(list(tensors)[1:], 1.0))
+        quantized_graph(graph, dict.fromkeys(list(tensors)[:-1], 1.0))
 
 
 def test_tensorrt_builds_every_chosen_convolution_in_int8(calibrated_original):
@@ -147,3 +147,60 @@ def test_tensorrt_builds_every_chosen_convolution_in_int8(calibrated_original):
     engine = engine_from_onnx(tensorrt, graph, BuildRequest(Precision.INT8)).engine
     counted = statistics_of(reading_of_engine(tensorrt, engine))
     assert (counted.int8, counted.fp16, counted.fp32) == (convolutions - 2, 2, 0)
+
+
+def _quantised(fp32, choice):
+    model = onnx.load_model_from_string(fp32)
+    largest = dict.fromkeys(place(model.graph, choice).pairs, 3.0)
+    return Graph(quantized_graph(fp32, largest, choice, half=False))
+
+
+def _int8_convolutions(graph):
+    return [n for n in graph.of("Conv") if graph.kind(n.input[1]) == "DequantizeLinear"]
+
+
+def test_stem_and_head_take_int8_when_they_are_asked_to(taught_original):
+    fp32 = Bundle.open(taught_original).graph(Precision.FP32)
+    usual = len(_int8_convolutions(_quantised(fp32, Choice())))
+    for choice, more in (
+        (Choice(stem=True), 1),
+        (Choice(head=True), 1),
+        (Choice(stem=True, head=True), 2),
+    ):
+        graph = _quantised(fp32, choice)
+        found = _int8_convolutions(graph)
+        assert len(found) == usual + more
+        assert (graph.of("Conv")[0] in found, graph.of("Conv")[-1] in found) == (
+            choice.stem,
+            choice.head,
+        )
+
+
+def test_separate_concat_scales_give_each_part_its_own_and_keep_the_one_behind(taught_original):
+    fp32 = Bundle.open(taught_original).graph(Precision.FP32)
+    shared, separate = (_quantised(fp32, Choice(concat=each)) for each in CONCAT)
+    assert shared.of("Concat")
+    for node in shared.of("Concat"):
+        assert "DequantizeLinear" not in {shared.kind(name) for name in node.input}
+    for node in separate.of("Concat"):
+        assert {separate.kind(name) for name in node.input} == {"DequantizeLinear"}
+        assert len(set(node.input)) == len(node.input)
+        (after,) = [n for n in separate.nodes if node.output[0] in n.input]
+        assert after.op_type == "QuantizeLinear"
+
+
+def test_a_convolution_kept_in_fp16_takes_every_pair_with_it_that_only_it_needs(taught_original):
+    fp32 = Bundle.open(taught_original).graph(Precision.FP32)
+    graph = onnx.load_model_from_string(fp32).graph
+    usual = place(graph)
+    for kept in usual.convolutions:
+        placement = place(graph, Choice(fp16=frozenset({kept})))
+        assert placement.left_out[kept] == "budget"
+        int8 = _quantised(fp32, Choice(fp16=frozenset({kept})))
+        (node,) = [n for n in int8.of("Conv") if n.output[0] == kept]
+        assert int8.kind(node.input[1]) != "DequantizeLinear"
+        assert int8.kind(node.input[0]) != "DequantizeLinear"
+        for add in [n for n in int8.of("Add") if kept in n.input]:
+            assert "DequantizeLinear" not in {int8.kind(name) for name in add.input}
+        read = {name for n in int8.nodes for name in n.input}
+        assert all(n.output[0] in read for n in int8.of("DequantizeLinear"))

@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from contract.atomic import sha256_of_file
+from contract.data_folder import read_stems
 from gasedge.cli import main
 from tests.train.conftest import TINY
+from train.networks.checkpoint import network_from_checkpoint
 
 
 @pytest.fixture
@@ -51,3 +54,11 @@ def test_report_draws_every_tested_set_by_the_code_of_the_command(tiny_run):
     assert page.count("<svg") == 2 + 2 * len(tested)
     for each in tested:
         assert f"{each['data']}, test" in page
+
+
+def test_a_checkpoint_names_the_files_it_was_trained_on_and_no_others(smoke_run, smoke_folder):
+    known = network_from_checkpoint(smoke_run / "checkpoint.pt").pictures
+    for side in ("train", "val", "test"):
+        stems = read_stems(smoke_run / "splits" / "smoke" / f"{side}.txt")
+        hashes = {sha256_of_file(smoke_folder / "images" / f"{stem}.png") for stem in stems}
+        assert hashes <= set(known) if side == "train" else not hashes.intersection(known)

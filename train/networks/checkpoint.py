@@ -21,7 +21,7 @@ from train.networks.frame_network import FrameNetwork
 from train.networks.registry import build_network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["LoadedNetwork", "network_from_checkpoint", "save_checkpoint"]
@@ -39,9 +39,10 @@ class LoadedNetwork:
     model_id: str
     training: dict[str, str | int | float | bool | None]
     int8_scales: dict[str, float] = field(default_factory=dict)  # steps learned with, by activation
+    pictures: tuple[str, ...] = ()  # SHA-256 of every file that it was trained on
 
 
-def save_checkpoint(
+def save_checkpoint(  # noqa: PLR0913 - each is a part of the file
     path: Path,
     network: FrameNetwork,
     *,
@@ -51,6 +52,7 @@ def save_checkpoint(
     training: dict[str, str | int | float | bool | None],
     options: Mapping[str, Any] | None = None,
     int8_scales: Mapping[str, float] | None = None,
+    pictures: Sequence[str] = (),
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -63,6 +65,7 @@ def save_checkpoint(
         training: how it came to be, flat and plain; the bundle's manifest takes it over.
         options: of the core.
         int8_scales: steps that it learned with under fake quantisation, by activation.
+        pictures: SHA-256 of every file that it was trained on.
     """
     if not _MODEL_ID.fullmatch(model_id):
         raise ConfigError(f"model id {model_id!r}: letters, digits and _.- only, at most 64")
@@ -79,6 +82,7 @@ def save_checkpoint(
         "model_id": model_id,
         "training": dict(training),
         "int8_scales": dict(int8_scales or {}),
+        "pictures": list(pictures),
         "state_dict": weights,
     }
     # torch's own writer gives a full disk no clear error
@@ -109,6 +113,7 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
             content["model_id"],
             content["training"],
             dict(content.get("int8_scales", {})),
+            tuple(content.get("pictures", ())),
         )
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ConfigError) as error:
         first = str(error).splitlines()[0]
