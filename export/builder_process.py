@@ -61,11 +61,11 @@ class BuildTask:
     max_reformats: int | None  # None takes the default
     timing_cache: str | None  # file
     progress: int | None  # file descriptor
-    own_ranges: str | None  # folder of pictures that TensorRT takes its own ranges from
-    entry: str  # module whose `main` is the process
     plan: str  # file to write the engine to
     result: str  # file to write the result to
     log_level: int
+    own_ranges: str | None = None  # folder of pictures that TensorRT takes its own ranges from
+    entry: str = "export.builder_process"  # module whose `main` is the process
 
     def as_json(self) -> str:
         """For the process's standard input."""

@@ -224,3 +224,11 @@ main()
     )
     subprocess.run([sys.executable, "-c", code], input=task.as_json(), text=True, check=True)
     assert json.loads((tmp_path / "result.json").read_text())["statistics"]["int8"] == 2
+
+
+def test_own_ranges_are_refused_by_a_tensorrt_without_a_calibrator(bundle, tmp_path, capsys):
+    arguments = ["build-engine", str(bundle.path), "--rtx", "--own-ranges", str(tmp_path)]
+    assert main([*arguments, "--int8"]) == 2
+    assert "has no INT8 calibrator, 10 was the last with one" in capsys.readouterr().err
+    assert main([*arguments, "--fp16"]) == 2
+    assert "--own-ranges is for --int8" in capsys.readouterr().err
