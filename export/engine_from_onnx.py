@@ -123,11 +123,11 @@ def reading_of_engine(found: TensorRT, engine: bytes) -> EngineReading:
     return reading_from_inspector(report, scratch_bytes=_scratch_bytes(loaded))
 
 
-def _scratch_bytes(engine: tensorrt.ICudaEngine) -> int:
-    # 10.1 brought the second name, 11.0 took the first away
-    if hasattr(engine, "device_memory_size_v2"):
-        return int(engine.device_memory_size_v2)
-    return int(engine.device_memory_size)
+def _scratch_bytes(engine: tensorrt.ICudaEngine) -> int | None:
+    for name in ("device_memory_size_v2", "device_memory_size"):  # from 10.1, and before 11.0
+        if hasattr(engine, name):
+            return int(getattr(engine, name))
+    return None
 
 
 def _take_timing_cache(config: tensorrt.IBuilderConfig, file: Path) -> None:

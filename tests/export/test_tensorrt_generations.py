@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.export.bindings_wheels import VERSIONS, unpacked_bindings
+
 HERE = Path(__file__).parent
-LOADER = HERE / "tensorrt_loader.c"
-VERSIONS = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
-LIBRARIES = ("nvinfer", "nvonnxparser", "nvinfer_plugin", "nvparsers")
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def generation(request, pytestconfig, tmp_path_factory):
     """What the builder code did on the bindings of one generation."""
     version = request.param
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    folder = Path(pytestconfig.cache.mkdir("tensorrt-bindings"))
-    wheel = bindings_wheel(version, folder)
-    work = tmp_path_factory.mktemp("bindings")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(work)
-    major = version.split(".")[0]
-    for library in LIBRARIES:
-        name = f"lib{library}.so.{major}"
-        subprocess.run(
-            ["cc", "-w", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", work / name, LOADER],
-            check=True,
-        )
+    work = unpacked_bindings(version, pytestconfig, tmp_path_factory.mktemp("bindings"))
     paths = [str(work), str(HERE.parents[1])]
     done = subprocess.run(
         [sys.executable, HERE / "tensorrt_generation.py", version],
@@ -47,33 +30,6 @@ def generation(request, pytestconfig, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return version, json.loads(done.stdout)
-
-
-def bindings_wheel(version: str, folder: Path) -> Path:
-    """The bindings of a version for this interpreter, from the package index or the cache."""
-    package = "tensorrt-bindings" if version.startswith("8.") else "tensorrt-cu12-bindings"
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    pattern = f"{package.replace('-', '_')}-{version}-{python}-*{platform.machine()}.whl"
-    if not list(folder.glob(pattern)):
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--only-binary=:all:",
-        ]
-        done = subprocess.run(
-            [*command, "-d", folder, f"{package}=={version}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-            pytest.skip(f"no bindings of TensorRT {version} for this Python here: {reason}")
-    return next(iter(folder.glob(pattern)))
 
 
 def test_every_member_that_the_builder_uses_exists_in_this_generation(generation):
