@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,14 +101,16 @@ def choose(
     if count is not None and len(pool) > _LOOKED_AT * count:
         pool = sorted(random.Random(seed).sample(pool, _LOOKED_AT * count))
     facts = study(pool, doing="calibration frames")
+    left_out = ""
     if count is not None and (out := seen(facts)):
-        _log.info("%d of %d frames stand in another set or show its views", len(out), len(facts))
+        left_out = f" ({len(out)} of {len(facts)} stand in another set or show its views)"
+        _log.info("calibration frames are left out%s", left_out)
         facts = [each for at, each in enumerate(facts) if at not in out]
         pool = [each.path for each in facts]
     if len(pool) < MINIMUM:
         raise InputError(
-            f"{root}: {len(pool)} frames are too few to calibrate on; give at least {MINIMUM}, "
-            "better 200, with smoke or gas as the camera will see it and none of the control set"
+            f"{root}: {len(pool)} frames{left_out} are too few to calibrate on; give at least "
+            f"{MINIMUM}, better 200, with smoke or gas as the camera will see it"
         )
     plumes, plumes_by = plumes_of(pool, root, graph, geometry)
     scenes, scenes_by = _scenes(root, facts)
@@ -166,7 +169,7 @@ def mix_of(chosen: Chosen) -> Mix:
 
 def _sizes(areas: Sequence[float]) -> NDArray[np.intp]:
     """0 without a plume, else 1 + the bin between two PLUME_EDGES."""
-    return np.digitize(areas, PLUME_EDGES, right=True)
+    return np.array([bisect_left(PLUME_EDGES, area) for area in areas], np.intp)
 
 
 def _greys(brightness: Sequence[float]) -> NDArray[np.intp]:
