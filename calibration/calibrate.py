@@ -17,6 +17,7 @@ from calibration.control import check_on_control
 from calibration.control_set import ControlSet
 from calibration.disjoint import require_disjoint, seen_in
 from calibration.frames import require_sound
+from calibration.half_core import require_half_range
 from calibration.learned_ranges import take_learned
 from calibration.placement import Choice, place
 from calibration.quantize import quantized_graph
@@ -93,6 +94,7 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     fitted = (fit_picture(read_picture(each.path), geometry) for each in chosen.frames)
     tensors = sorted({*everything.pairs, *watched_for_cache(fp32)})
     watched = collect_ranges(fp32, tensors, fitted, n_frames=len(chosen.frames))
+    require_half_range({name: each.largest for name, each in watched.items()})
     method = take_learned(watched, trained_scales_of(bundle), request.method)
     opset17 = request.opset17 or OPSET17_GRAPH in bundle.manifest.files  # never an older one beside
     search = Search(fp32, geometry, watched, everything, request.choice, control, half=not opset17)

@@ -6,13 +6,17 @@ Q/DQ pairs inside become FP16 too: TensorRT 11 takes the type around a pair from
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contract.errors import CheckError
 from contract.packages import need
 
-__all__ = ["to_half_core"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["require_half_range", "to_half_core"]
 
 _FLOAT_INPUTS = {"Resize": {1, 2}}  # roi and scales are FP32 whatever the data
 _HALF_MAX = float(np.finfo(np.float16).max)
@@ -55,6 +59,25 @@ def to_half_core(model: Any) -> None:
     del graph.node[:]
     graph.node.extend(ordered)
     del graph.value_info[:]
+
+
+def require_half_range(largest: Mapping[str, float]) -> None:
+    """Refuse activations that FP16 cannot hold, around and between the pairs.
+
+    Args:
+        largest: magnitude that each activation reached on the calibration frames.
+
+    Raises:
+        CheckError: naming them.
+    """
+    beyond = {name: value for name, value in largest.items() if value > _HALF_MAX}
+    if beyond:
+        named = ", ".join(f"{name} {value:.3g}" for name, value in list(beyond.items())[:3])
+        raise CheckError(
+            f"{len(beyond)} of {len(largest)} activations leave the range of FP16 on the "
+            f"calibration frames, which ends at {_HALF_MAX:.0f} ({named}): FP16 and INT8 would "
+            "compute infinities there; train the network anew. The bundle is unchanged"
+        )
 
 
 def _inside(graph: Any) -> set[str]:

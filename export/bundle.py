@@ -22,6 +22,7 @@ from contract.trained_pictures import TRAINED_PICTURES, trained_pictures
 from contract.trained_scales import TRAINED_SCALES, TrainedScales
 from export.agreement import network_probabilities, require_agreement
 from export.golden_frames import choose_golden, simulated_frames
+from export.half_range import require_half_range
 from export.reference_run import run_reference
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def bundle_from_network(
         for precision in _PRECISIONS:
             graph = onnx_from_network(network, geometry, precision)
             steps.update()
+            if precision is Precision.FP32:
+                require_half_range(graph, frames)
             result = run_reference(graph, frames)
             found = require_agreement(truth, result, precision, [entry.name for entry in golden])
             steps.update()

@@ -64,18 +64,26 @@ def tiny_network(seed: int = 0) -> nn.Module:
             classes=3,
         )
         network = FrameNetwork(core, mean=(110,) * 3, std=(55,) * 3)
+        centre_head(network, seed=seed)
+    return network
+
+
+def centre_head(network: nn.Module, *, seed: int = 0) -> None:
+    """Let every class occur in the masks of a smp.Unet with random weights; in eval mode then."""
+    import torch
+
+    with torch.no_grad():
         pictures = torch.from_numpy(tiny_pictures(8, seed=seed + 1))
         network.train()  # batch normalisation takes its statistics from these pictures
         for _ in range(12):
             network(pictures)
         network.eval()
-        head = core.segmentation_head[0]
+        head = network.core.segmentation_head[0]
         logits = network(pictures)
         spread, centre = logits.std((0, 2, 3)), logits.mean((0, 2, 3))
         gain = 3 / spread
         head.weight.mul_(gain.view(-1, 1, 1, 1))
         head.bias.sub_(centre).mul_(gain)
-    return network
 
 
 def make_tiny_bundle(out: Path) -> Bundle:
