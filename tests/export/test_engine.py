@@ -92,16 +92,6 @@ def test_unsigned_zero_points_are_an_error_because_tensorrt_would_clip_half_the_
         build_engine(wrong, Precision.INT8, rtx=True, out=tmp_path)
 
 
-def test_parser_errors_name_the_node(bundle, tmp_path):
-    import onnx
-
-    model = onnx.load_from_string(quantised_graph())
-    next(node for node in model.graph.node if node.op_type == "Softmax").op_type = "Sofa"
-    odd = bundle.updated({graph_name(Precision.INT8): model.SerializeToString()})
-    with pytest.raises(EngineError, match=r"cannot read this graph: .*Sofa"):
-        build_engine(odd, Precision.INT8, rtx=True, out=tmp_path)
-
-
 def test_damaged_graph_never_reaches_tensorrt(bundle, tmp_path):
     with (bundle.path / "model.int8.onnx").open("r+b") as file:
         file.seek(200)

@@ -23,7 +23,7 @@ SEAM = (
     "export/builder_settings.py",
     "export/built_as_asked.py",
     "export/build_progress.py",
-    "export/implicit_ranges.py",
+    "export/implicit_int8.py",
     "edge_runtime/cuda/tensorrt_engine.py",
 )
 # What a generation lacks and our code asks for before it uses it: running every way through the
