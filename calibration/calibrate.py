@@ -23,12 +23,14 @@ from calibration.placement import Choice, place
 from calibration.quantize import quantized_graph
 from calibration.range_methods import DEFAULT_METHOD
 from calibration.ranges import collect_ranges, range_table
+from calibration.report.report import write_report
 from calibration.search import Search
 from calibration.selection import DEFAULT_COUNT, candidates, choose, mix_of, require_thin
 from calibration.tensorrt_cache import cache_from_graphs, watched_for_cache
 from contract.atomic import sha256_of_bytes
 from contract.bundle import graph_name, opset17_graph_name
 from contract.calibrated_ranges import CALIBRATION_CACHE, RANGES
+from contract.errors import CheckError
 from contract.machine import this_machine
 from contract.manifest import MeasuredScores
 from contract.packages import need, versions_of
@@ -74,6 +76,7 @@ class CalibrationRequest:
     accept_mix: bool = False  # frames without thin plumes too
     one_camera: bool = False  # all sets may show one view
     opset17: bool = True  # also for TensorRT 8.5 and OpenVINO before 2026
+    report: Path | None = None  # page to write, of a refused calibration too
 
 
 def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card]:
@@ -99,6 +102,8 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
     opset17 = request.opset17 or OPSET17_GRAPH in bundle.manifest.files  # never an older one beside
     search = Search(fp32, geometry, watched, everything, request.choice, control, half=not opset17)
     found = search.run(method, request.max_iou_drop, chosen)
+    if found.refusal and request.report is None:
+        raise CheckError(found.refusal)
 
     int8 = quantized_graph(fp32, found.largest, found.choice)
     added = {graph_name(Precision.INT8): int8}
@@ -136,6 +141,10 @@ def calibrate(bundle: Bundle, request: CalibrationRequest) -> tuple[Bundle, Card
         CALIBRATION_CACHE: cache_from_graphs(fp32, int8, found.largest),
         **result.golden,
     }
+    if request.report is not None:
+        write_report(request.report, bundle, control.folder, added)
+    if found.refusal:
+        raise CheckError(found.refusal)
     return _published(bundle, added, result, request, card, control), card
 
 

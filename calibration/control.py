@@ -77,8 +77,8 @@ def check_on_control(
     backends: dict[Precision, str] = {}
     masks: dict[Precision, list[NDArray[np.uint8]]] = {}
     for precision, graph in graphs.items():
+        scores[precision] = control.scores_of(graph, precision)
         with open_graph(graph, geometry, precision) as segmenter:
-            scores[precision] = control.scores(segmenter)
             backends[precision] = segmenter.name
             masks[precision] = _masks(segmenter, shown + golden_frames)
     with OnnxRuntimeSegmenter(

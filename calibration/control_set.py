@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from calibration.frames import study
+from contract.atomic import sha256_of_bytes
 from contract.data_folder import DataFolder
 from contract.errors import InputError
 from contract.label_map import CLASSES, GAS_SMOKE
@@ -46,20 +47,28 @@ class ControlSet:
     """
 
     def __init__(self, path: Path, only: Sequence[str] | None, geometry: InputGeometry) -> None:
-        self._folder = DataFolder.open(path, only)
+        self.folder = DataFolder.open(path, only)
         self._geometry = geometry
         self.path = path
-        self.pictures = [self._folder.images[name] for name in self._folder.names]
+        self.pictures = [self.folder.images[name] for name in self.folder.names]
         self.facts: list[FrameFacts] = study(self.pictures, doing="control frames")
         self._kept: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+        self._scored: dict[str, Scores] = {}  # by the graph's hash
 
-    def scores(self, segmenter: Segmenter) -> Scores:
-        """Scores of one way to run the network on the whole set.
+    def scores_of(self, graph: bytes, precision: Precision) -> Scores:
+        """Scores of a deploy graph on the CPU runtime that the device would take.
 
         Raises:
             InputError: when no mask shows gas or smoke, so nothing can be judged.
         """
-        board = ScoreBoard(self._folder.labelled)
+        key = sha256_of_bytes(graph)
+        if key not in self._scored:
+            with open_graph(graph, self._geometry, precision) as segmenter:
+                self._scored[key] = self._scores(segmenter)
+        return self._scored[key]
+
+    def _scores(self, segmenter: Segmenter) -> Scores:
+        board = ScoreBoard(self.folder.labelled)
         shown = tqdm(
             self._fitted(), f"control set on {segmenter.name}", len(self.pictures), delay=2
         )
@@ -72,17 +81,12 @@ class ControlSet:
             )
         return scores
 
-    def scores_of(self, graph: bytes, precision: Precision) -> Scores:
-        """Scores of a deploy graph on the CPU runtime that the device would take."""
-        with open_graph(graph, self._geometry, precision) as segmenter:
-            return self.scores(segmenter)
-
     def _fitted(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
         room = _MEMORY_BYTES // (4 * self._geometry.width * self._geometry.height)
-        for name in self._folder.names:
+        for name in self.folder.names:
             pair = self._kept.get(name)
             if pair is None:
-                picture, mask = self._folder.read(name)
+                picture, mask = self.folder.read(name)
                 pair = fit_picture(picture, self._geometry), fit_mask(mask, self._geometry)
                 if len(self._kept) < room:
                     self._kept[name] = pair

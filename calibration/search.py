@@ -15,7 +15,6 @@ from calibration.frames import some
 from calibration.quantize import quantized_graph
 from calibration.range_methods import METHODS
 from calibration.sensitivity import damage_of_layers
-from contract.errors import CheckError
 from contract.pictures import fit_picture, read_picture
 from contract.precision import Precision
 
@@ -41,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What holds the budget."""
+    """Where the search ended."""
 
     method: str
     largest: Mapping[str, float]  # by tensor, of that method
@@ -51,6 +50,7 @@ class Outcome:
     damage: Mapping[str, float] = field(default_factory=dict)  # by layer, where it was asked
     in_int8: Mapping[str, float] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
+    refusal: str = ""  # why the budget is not held, where it is not
 
 
 class Search:
@@ -88,8 +88,8 @@ class Search:
             budget: the most gas-smoke IoU that INT8 may lose.
             frames: of the calibration, some of which rank the layers.
 
-        Raises:
-            CheckError: when no set of layers holds the budget.
+        Returns:
+            What holds the budget; or, with its refusal, the best method with every layer in INT8.
         """
         truth = gas_iou(self._control.scores_of(self._fp32, Precision.FP32))
         tried: list[MethodResult] = []
@@ -120,7 +120,8 @@ class Search:
             at_first=best.iou_drop,
         )
         if not held.holds:
-            raise CheckError(self._refusal(best, held, truth, budget, method))
+            refusal = self._refusal(best, held, truth, budget, method)
+            return replace(outcome, damage=damage, attempts=held.attempts, refusal=refusal)
         return replace(
             outcome,
             choice=replace(self._choice, fp16=held.fp16),

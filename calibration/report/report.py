@@ -41,7 +41,7 @@ _LAYER_FRAMES = 16
 
 
 def write_report(
-    path: Path, bundle: Bundle, control: DataFolder, refused: Mapping[str, bytes] | None = None
+    path: Path, bundle: Bundle, control: DataFolder, added: Mapping[str, bytes] | None = None
 ) -> None:
     """Compare the bundle's precisions on the control set and write one self-contained page.
 
@@ -49,7 +49,7 @@ def write_report(
         path: of the HTML file.
         bundle: with FP32 and INT8 graphs, card and ranges.
         control: pictures and masks that the bundle was not calibrated on.
-        refused: files of a calibration that did not hold its budget, in place of the bundle's.
+        added: files of a calibration that does not stand in the bundle yet, or never will.
 
     Raises:
         ConfigError: when the bundle lacks a graph.
@@ -61,16 +61,16 @@ def write_report(
         p: bundle.graph(p) for p in bundle.precisions if p is not Precision.INT8
     }
     fp32 = bundle.graph(Precision.FP32)
-    if refused is None:
+    if added is None:
         int8 = bundle.graph(Precision.INT8)
         # the graph that the CPU runtimes take, as `open_backend` does
         graphs[Precision.INT8] = bundle.read(old) if old in bundle.manifest.files else int8
         card, ranges_seen = card_of(bundle), ranges_of(bundle)
     else:
-        int8 = refused[graph_name(Precision.INT8)]
-        graphs[Precision.INT8] = refused.get(old, int8)
-        card = Card.model_validate_json(refused[CARD])
-        ranges_seen = RangeTable.model_validate_json(refused[RANGES])
+        int8 = added[graph_name(Precision.INT8)]
+        graphs[Precision.INT8] = added.get(old, int8)
+        card = Card.model_validate_json(added[CARD])
+        ranges_seen = RangeTable.model_validate_json(added[RANGES])
     compared = compare(graphs, geometry, control)
     chosen = _spread(control.names, _LAYER_FRAMES)
     frames = (fit_picture(read_picture(control.images[name]), geometry) for name in chosen)
@@ -112,9 +112,14 @@ def _head(
         else ""
     )
     held = card.iou_drop <= card.max_iou_drop
-    refused = [] if held else [paragraph("REFUSED: the budget is not held; see below.")]
+    refused = [
+        paragraph(
+            f"REFUSED: the budget of {card.max_iou_drop:.4f} {GAS} IoU is not held. Below is "
+            "the network with every layer in INT8 that may be; the bundle was left as it was."
+        )
+    ]
     return [
-        *refused,
+        *([] if held else refused),
         paragraph(
             f"INT8 changes {GAS} IoU by {change:+.4f} ({scores[Precision.FP32]:.4f} to "
             f"{scores[Precision.INT8]:.4f}) on {len(control)} control pictures, loses "
@@ -169,7 +174,30 @@ def _calibrated(card: Card) -> list[str]:
             [
                 table(["ranges", f"{GAS} IoU", "loss"], tried),
                 table(heads, rows),
+                *_attempts(card),
             ],
+        ),
+    ]
+
+
+def _attempts(card: Card) -> list[str]:
+    """The search for layers in FP16, where there was one."""
+    if not card.attempts:
+        return []
+    harm = sorted(
+        (each for each in card.layers if each.damage is not None),
+        key=lambda each: -(each.damage or 0),
+    )
+    return [
+        paragraph("Sets of layers that were tried in FP16 to hold the budget:"),
+        table(
+            ["in FP16", "loss"],
+            [[", ".join(e.fp16) or "none", f"{e.iou_drop:+.4f}"] for e in card.attempts],
+        ),
+        paragraph("Layers by their damage, each alone in INT8:"),
+        table(
+            ["convolution's output", "runs in", "mean change of the gas probability"],
+            [[e.name, str(e.precision).upper(), f"{e.damage:.5f}"] for e in harm],
         ),
     ]
 

@@ -93,7 +93,8 @@ __all__ = ["command"]
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Also write a page: FP32, FP16 and INT8 side by side, noise by layer, ranges, time.",
+    help="Also write a page, even of an INT8 that is refused: FP32, FP16 and INT8 side by side, "
+    "noise by layer, ranges, time.",
 )
 def command(  # noqa: PLR0913 - one argument per option
     *,
@@ -129,7 +130,7 @@ def command(  # noqa: PLR0913 - one argument per option
     from calibration.placement import Choice
     from calibration.range_methods import DEFAULT_METHOD
     from contract.bundle import Bundle
-    from contract.data_folder import DataFolder, read_stems
+    from contract.data_folder import read_stems
     from contract.errors import ConfigError
 
     if report and report.is_dir():
@@ -148,12 +149,9 @@ def command(  # noqa: PLR0913 - one argument per option
         accept_mix=accept_mix,
         one_camera=one_camera,
         opset17=opset17,
+        report=report,
     )
     made, card = calibrate(Bundle.open(bundle), request)
-    if report:
-        from calibration.report.report import write_report
-
-        write_report(report, made, DataFolder.open(control, request.control_only))
     kept = card.kept_for_budget
     click.echo(
         f"{made.path}: int8, {card.convolutions_int8} convolutions from {len(card.frames)} frames "

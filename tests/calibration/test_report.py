@@ -189,3 +189,20 @@ def test_calibrate_writes_the_page(taught, pictures, tmp_path, capsys):
     assert CARD not in Bundle.open(taught).manifest.files
     assert main([*arguments, str(page)]) == 0
     assert "Noise by layer" in page.read_text(encoding="utf-8")
+
+
+def test_an_int8_that_is_refused_gets_its_page_and_changes_nothing(
+    taught, pictures, tmp_path, capsys
+):
+    # Frames of almost no contrast: ranges from them clip everything that a plume does.
+    dull = 100 + (scenes(20, seed=21)[0].astype(np.float32) - 100) * 0.12
+    write_pictures(tmp_path / "dull", dull.astype(np.uint8))
+    before = {file: file.read_bytes() for file in taught.rglob("*") if file.is_file()}
+    page, arguments = tmp_path / "int8.html", ["-q", "calibrate", str(taught), "--accept-mix"]
+    arguments += ["--frames", str(tmp_path / "dull"), "--control", str(pictures.control)]
+    assert main([*arguments, "--max-iou-drop", "0", "--report", str(page)]) == 3
+    assert "INT8 loses" in capsys.readouterr().err
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "REFUSED: the budget of 0.0000" in text
+    assert "Layers by their damage" in text
+    assert {file: file.read_bytes() for file in taught.rglob("*") if file.is_file()} == before
