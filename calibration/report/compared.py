@@ -116,6 +116,8 @@ def compare(
                 _add(each, name, truth, masks[Precision.FP32], masks[precision])
                 _add_by_score(each, truth, found[Precision.FP32].score[0], masks, precision)
             change, caption = _judged(truth, masks)
+            if name in apart[Precision.INT8].lost:  # above all else, and beside its near-copies
+                change, caption, group = change - 2, f"PLUME LOST, {caption}", None
             shown = ShownPicture(
                 f"{name}: {caption}",
                 frame,

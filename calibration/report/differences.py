@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from contract.evaluation import Evaluation
     from contract.gallery import ShownPicture
 
-__all__ = ["GAS", "difference_sections", "score_sections", "size_sections", "worst_sections"]
+__all__ = [
+    "GAS",
+    "counted",
+    "difference_sections",
+    "score_sections",
+    "size_sections",
+    "worst_sections",
+]
 
 GAS = CLASSES[GAS_SMOKE].name
 _NAMED = 12  # pictures named in a line
@@ -109,12 +116,17 @@ def size_sections(compared: Compared) -> list[str]:
         table(heads, rows),
         *(
             paragraph(
-                f"{str(p).upper()} finds {len(each.gained)} plumes that FP32 misses and loses "
+                f"{str(p).upper()} finds {counted(len(each.gained))} that FP32 misses and loses "
                 f"{len(each.lost)} that FP32 finds{_named(each.lost)}."
             )
             for p, each in compared.against_fp32.items()
         ),
     ]
+
+
+def counted(plumes: int) -> str:
+    """How many plumes, in words."""
+    return f"{plumes} plume{'' if plumes == 1 else 's'}"
 
 
 def _named(names: list[str]) -> str:
@@ -178,8 +190,9 @@ def worst_sections(compared: Compared) -> list[str]:
     return [
         heading("The pictures on which INT8 loses most"),
         (
-            f"<p>{LEGEND}. By the change of {GAS} IoU, or in a picture without gas by what is "
-            "falsely marked. Difference: <b style='color:#c00'>red</b> only FP32 marks, "
+            f"<p>{LEGEND}. Lost plumes first, then by the change of {GAS} IoU, or in a picture "
+            "without gas by what is falsely marked. Difference: "
+            "<b style='color:#c00'>red</b> only FP32 marks, "
             "<b style='color:#06c'>blue</b> only INT8 marks, yellow another change of class. "
             "What is not counted is darkened.</p>"
         ),

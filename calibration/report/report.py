@@ -10,6 +10,7 @@ from calibration.card import Card, card_of
 from calibration.report.compared import compare
 from calibration.report.differences import (
     GAS,
+    counted,
     difference_sections,
     score_sections,
     size_sections,
@@ -123,7 +124,7 @@ def _head(
         paragraph(
             f"INT8 changes {GAS} IoU by {change:+.4f} ({scores[Precision.FP32]:.4f} to "
             f"{scores[Precision.INT8]:.4f}) on {len(control)} control pictures, loses "
-            f"{len(int8.lost)} plumes that FP32 finds and finds {len(int8.gained)} that FP32 "
+            f"{counted(len(int8.lost))} that FP32 finds and finds {len(int8.gained)} that FP32 "
             f"misses. {int8.share:.3%} of the pixels differ from FP32. On this machine's CPU it "
             f"is {times:.1f} times as fast as FP32.{noise}"
         ),

@@ -165,8 +165,9 @@ def test_a_plume_that_int8_loses_is_named(calibrated_original, tmp_path):
     assert against.moved[1].sum() == pytest.approx(np.sum(right == 1), rel=0.02)
     assert against.moved[1, 1] == 0
     assert against.share == pytest.approx(np.mean(right == 1), rel=0.05)
-    worst = found.worst.lowest()[0]
-    assert "INT8 0.000" in worst.caption
+    captions = [each.caption for each in found.worst.lowest()]
+    assert all("PLUME LOST" in each for each in captions[: hits.sum()])
+    assert "INT8 0.000" in captions[0]
 
 
 def _without_gas(graph: bytes) -> bytes:
