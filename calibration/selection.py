@@ -173,7 +173,7 @@ def _sizes(areas: Sequence[float]) -> NDArray[np.intp]:
 
 
 def _greys(brightness: Sequence[float]) -> NDArray[np.intp]:
-    return np.minimum(np.array(brightness) * _GREY_BINS // 256, _GREY_BINS - 1).astype(np.intp)
+    return np.array([int(each * _GREY_BINS / 256) for each in brightness], np.intp)
 
 
 def _facets(
