@@ -159,7 +159,9 @@ class _ExecutionContext:
         return _cuda().cuLaunchHostFunc(ctypes.c_void_p(stream_handle), run, None) == 0
 
     def _run_of(self, addresses, shape):
-        session = _session(self._engine.graph)
+        # not this context itself: it must go when its owner lets go of it, not in some later sweep
+        session, profiler = _session(self._engine.graph), self.profiler
+        timed = self._engine.convolutions if profiler else ()
 
         @_HOST_FUNCTION
         def run(_):
@@ -168,8 +170,8 @@ class _ExecutionContext:
             score = _on_device(addresses["score"], shape[:3])
             if frames is not None and mask is not None and score is not None:
                 mask[:], score[:] = session.run(["mask", "score"], {"frames": frames})
-                for name in self._engine.convolutions if self.profiler else ():
-                    self.profiler.report_layer_time(name, 0.25)
+                for name in timed:
+                    profiler.report_layer_time(name, 0.25)
 
         return run
 
