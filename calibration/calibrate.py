@@ -219,7 +219,7 @@ def _published(
             backend=result.backends[precision],
             data=f"{request.control.resolve().name}, {split}",
             disjoint_from=f"calibration{apart}, {by}{training}"
-            + (f"; but {' and '.join(chosen)} were chosen on it" if chosen else ""),
+            + (f"; but {' and '.join(chosen)} chosen on it" if chosen else ""),
             scores=scores,
         )
         for precision, scores in result.scores.items()
