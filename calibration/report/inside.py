@@ -85,7 +85,7 @@ def range_sections(ranges: Sequence[RangeUse], seen: RangeTable, n_frames: int) 
     rows = [
         [
             each.tensor,
-            ", ".join(each.feeds) or "addition or pooling",
+            ", ".join(each.feeds) or "addition, pooling or resize",
             f"{each.clip:.4g}",
             _largest(seen.tensors.get(each.tensor)),
             f"{each.values.largest:.4g}",

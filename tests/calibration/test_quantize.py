@@ -9,6 +9,7 @@ from calibration.calibrate import OPSET17_GRAPH
 from calibration.placement import CONCAT, Choice, place
 from calibration.quantize import quantized_graph
 from contract.bundle import Bundle
+from contract.calibrated_ranges import ranges_of
 from contract.errors import GasedgeError
 from contract.precision import Precision
 from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
@@ -128,9 +129,11 @@ def test_int8_graphs_of_both_opsets_give_nearly_the_masks_of_fp32(calibrated_ori
 
 def test_a_missing_range_is_refused(taught_original):
     graph = Bundle.open(taught_original).graph(Precision.FP32)
-    tensors = place(onnx.load_model_from_string(graph).graph).pairs
+    placement = place(onnx.load_model_from_string(graph).graph)
+    own = [tensor for tensor in placement.pairs if tensor not in placement.same_range]
+    assert quantized_graph(graph, dict.fromkeys(own, 1.0))
     with pytest.raises(GasedgeError, match="has no usable range"):
-        quantized_graph(graph, dict.fromkeys(list(tensors)[:-1], 1.0))
+        quantized_graph(graph, dict.fromkeys(own[:-1], 1.0))
 
 
 def test_tensorrt_builds_every_chosen_convolution_in_int8(calibrated_original):
@@ -174,6 +177,34 @@ def test_stem_and_head_take_int8_when_they_are_asked_to(taught_original):
             choice.stem,
             choice.head,
         )
+
+
+@pytest.mark.parametrize("concat", CONCAT)
+def test_a_nearest_resize_copies_int8_and_changes_no_value_by_it(calibrated_original, concat):
+    bundle = Bundle.open(calibrated_original)
+    fp32 = bundle.graph(Precision.FP32)
+    largest = {name: each.chosen for name, each in ranges_of(bundle).tensors.items()}
+    largest |= dict.fromkeys(
+        set(place(onnx.load_model_from_string(fp32).graph, Choice(concat=concat)).pairs)
+        - set(largest),
+        3.0,
+    )
+    data = quantized_graph(fp32, largest, Choice(concat=concat), half=False)
+    early = Graph(data)
+    assert early.of("Resize")
+    assert {early.kind(node.input[0]) for node in early.of("Resize")} == {"DequantizeLinear"}
+    for node in early.of("Resize"):  # the same graph with the pairs before its resizes led past
+        node.input[0] = early.maker[early.maker[node.input[0]].input[0]].input[0]
+    late = early.model.SerializeToString()
+    frames = scenes(4, seed=33)[0]
+    masks = []
+    for graph in (data, late):
+        with OnnxRuntimeSegmenter(
+            graph, geometry=bundle.manifest.input, precision=Precision.INT8, optimise=False
+        ) as segmenter:
+            masks.append(segmenter.segment(frames))
+    assert np.array_equal(masks[0].mask, masks[1].mask)
+    assert np.array_equal(masks[0].score, masks[1].score)
 
 
 def test_separate_concat_scales_give_each_part_its_own_and_keep_the_one_behind(taught_original):
