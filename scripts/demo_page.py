@@ -92,7 +92,8 @@ def _score_row(precision: str, scores: dict[str, Any]) -> tuple[Any, ...]:
 
 def _engine_row(precision: str, built: dict[str, Any]) -> tuple[Any, ...]:
     facts = built["fingerprint"]
-    counts = ", ".join(f"{n} {name}" for name, n in (built["convolutions"] or {}).items() if n)
+    found = built["statistics"] or {}
+    counts = ", ".join(f"{n} {t}" for t in ("int8", "fp16", "fp32", "other") if (n := found.get(t)))
     megabytes = f"{facts['engine_bytes'] / 1e6:.1f}"
     return precision, built["engine"], megabytes, facts["tensorrt"], built["seconds"], counts
 
