@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameFacts", "require_sound", "some", "study"]
 
-_NEIGHBOURS_AGREE = 0.2  # correlation of neighbouring pixels: 0 in noise, above 0.8 in pictures
+# Correlation of neighbouring pixels of the coarse picture: 0 in noise, 0.84 or more in 400 pictures
+# of real smoke, 0.64 or more in as many simulated ones with gravel.
+_NEIGHBOURS_AGREE = 0.2
 _BLANK = 1.0  # standard deviation in grey levels
 _GREY = 2.0  # mean difference of any channel from grey, in levels, below which a frame is grey
 _NIGHT = 60.0  # mean grey level below which a camera of visible light sees night
@@ -39,7 +41,7 @@ class FrameFacts:
     path: Path
     sha256: str  # of the decoded pixels
     look: NDArray[np.float32]  # (1024,) as of contract.same_view
-    neighbours: float  # smaller correlation of the two directions, -1..1
+    neighbours: float  # of the coarse picture, smaller correlation of the two directions, -1..1
     deviation: float  # grey levels
     brightness: float  # mean grey level, 0..255
     grey: bool  # all channels alike
@@ -89,14 +91,14 @@ def _facts(path: Path) -> FrameFacts:
     cv2 = need("cv2", extra="export")
     picture = read_picture(path)
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    middle = _middle(grey).astype(np.float32)
+    coarse = _coarse(grey).astype(np.float32)
     blue, green, red = (cv2.mean(cv2.absdiff(grey, each))[0] for each in cv2.split(picture))
     return FrameFacts(
         path=path,
         sha256=pixels_sha256(picture),
         look=look_of(picture),
         neighbours=min(
-            _correlation(middle[:, 1:], middle[:, :-1]), _correlation(middle[1:], middle[:-1])
+            _correlation(coarse[:, 1:], coarse[:, :-1]), _correlation(coarse[1:], coarse[:-1])
         ),
         deviation=float(cv2.meanStdDev(grey)[1][0, 0]),
         brightness=float(cv2.mean(grey)[0]),
@@ -104,11 +106,13 @@ def _facts(path: Path) -> FrameFacts:
     )
 
 
-def _middle(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At most 256 x 256 pixels: enough to tell noise, and quick on large pictures."""
+def _coarse(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A quarter as wide, where that leaves 32 pixels: gravel has a shape there, noise has none."""
+    cv2 = need("cv2", extra="export")
     height, width = grey.shape
-    top, left = max(0, height - 256) // 2, max(0, width - 256) // 2
-    return grey[top : top + 256, left : left + 256]
+    times = max(1, min(4, min(height, width) // 32))
+    size = (width // times, height // times)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

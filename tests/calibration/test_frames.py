@@ -30,6 +30,10 @@ def test_random_data_is_refused_and_real_texture_is_not(tmp_path):
     noisy = np.clip(shown.astype(int) + random.normal(0, 12, shown.shape), 0, 255)
     write_pictures(tmp_path / "noisy", noisy.astype(np.uint8))
     require_sound(_studied(tmp_path / "noisy"))
+    gravel = np.full((1, 192, 256, 1), 90.0) + random.normal(0, 50, (1, 192, 256, 1))
+    gravel[:, :70] = 120  # sky
+    write_pictures(tmp_path / "gravel", gravel.clip(0, 255).astype(np.uint8).repeat(3, axis=3))
+    require_sound(_studied(tmp_path / "gravel"))
     write_pictures(tmp_path / "random", random.integers(0, 256, (3, 64, 64, 3), np.uint8))
     with pytest.raises(InputError, match=r"p000\.png, p001\.png, p002\.png are random data"):
         require_sound(_studied(tmp_path / "random"))
