@@ -172,13 +172,25 @@ def _leaves(
     strength: float,
     near: float,
 ) -> None:
-    """Bushes and stones: dark and bright specks, larger where the land is near."""
+    """Bushes, stones and what grows in patches, larger where the land is near.
+
+    Pixels of real land resemble their neighbours at every scale: specks that do not are taken for
+    noise by a network, and land for smoke.
+    """
+    size, far = min(where.shape), 1.6 - near
     left, top = random.uniform(0, 512, 2)
-    scale = 256 / min(where.shape) * random.uniform(1, 2.5) * (1.6 - near)
+    scale = 256 / size * random.uniform(0.2, 0.7) * far
     specks = window(where.shape, left, top, scale, layer=GRAIN, flat=random.uniform(1, 2))
     if random.random() < 0.4:
         specks += 2 * np.maximum(specks - 1.7, 0)  # stones shine
-    canvas += (specks * where)[..., None] * np.float32(strength)
+    left, top = random.uniform(0, 512, 2)
+    scale = random.uniform(40, 250) / size * far
+    grown = window(where.shape, left, top, scale, layer=SOFT - 2, flat=random.uniform(1, 3.5))
+    patches = np.tanh(grown * random.uniform(0.8, 4))
+    share = random.uniform(0.2, 0.8)
+    tint = random.uniform(0.6, 1.3, 3) * strength
+    canvas += (specks * where)[..., None] * np.float32(strength * (1.25 - share))
+    canvas += (patches * where)[..., None] * (tint * share * 1.9).astype(np.float32)
 
 
 def _panel(random: np.random.Generator, canvas: Float, strength: float) -> None:

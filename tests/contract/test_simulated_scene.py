@@ -63,7 +63,7 @@ def test_consecutive_frames_differ_as_a_live_camera_does():
 
 
 def test_the_plume_moves_while_the_machines_stand():
-    scene = SimulatedScene("smoke", 96, 96, 4, plume=True, distractors=False)
+    scene = SimulatedScene("smoke", 96, 96, 4, plume=True, distractors=False, large=True)
     early, late = scene.frame(100)[1], scene.frame(115)[1]
     assert (early != late).any()
     never_gas = (early != GAS_SMOKE) & (late != GAS_SMOKE)
