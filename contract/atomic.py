@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "move_file",
     "new_file",
     "new_folder",
     "sha256_of_bytes",
@@ -104,6 +105,17 @@ def new_folder(path: Path) -> Iterator[Path]:
             _sync_folder(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Rename a file, which stays on its disk, and see that the disk has it.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+    """
+    with _plain_disk_errors(target):
+        source.replace(target)
+        _sync_folder(target.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -6,20 +6,30 @@ against this fingerprint before they reach TensorRT, and any differing field mea
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contract.errors import IntegrityError
+from contract.atomic import move_file, sha256_of_file, write_text
+from contract.errors import GasedgeError, IntegrityError
 from contract.precision import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ENGINE_SUFFIX", "Fingerprint", "fingerprint_path", "read_fingerprint"]
+__all__ = [
+    "ENGINE_SUFFIX",
+    "Fingerprint",
+    "announce_fingerprint",
+    "fingerprint_path",
+    "read_fingerprint",
+    "settle_fingerprint",
+]
 
 ENGINE_SUFFIX = ".engine"
+_NEXT = ".next"  # the fingerprint of an engine that is about to take its place
 
 
 class Fingerprint(BaseModel):
@@ -65,13 +75,51 @@ def fingerprint_path(engine: Path) -> Path:
     return engine.with_suffix(engine.suffix + ".json")
 
 
+def announce_fingerprint(engine: Path, fingerprint: Fingerprint) -> None:
+    """Write the fingerprint of the engine that is about to be put at `engine`.
+
+    An engine and its fingerprint are two files, which no file system replaces at once. Announced
+    before the engine is put there and settled after, the pair is whole wherever it is cut off: see
+    `read_fingerprint`.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+    """
+    write_text(_next_path(engine), fingerprint.model_dump_json(indent=1) + "\n")
+
+
+def settle_fingerprint(engine: Path) -> None:
+    """Make the announced fingerprint the one of the engine, which has been put in its place."""
+    with contextlib.suppress(FileNotFoundError):  # a reader was quicker
+        move_file(_next_path(engine), fingerprint_path(engine))
+
+
 def read_fingerprint(engine: Path) -> Fingerprint:
     """Read the fingerprint that stands beside an engine file.
+
+    Where putting an engine in its place was cut off before its fingerprint followed, it is settled
+    now: the announced one is taken when, and only when, it is of the very bytes that stand there.
 
     Raises:
         IntegrityError: when it is missing or broken.
     """
-    path = fingerprint_path(engine)
+    announced = _next_path(engine)
+    if announced.is_file() and engine.is_file():
+        with contextlib.suppress(IntegrityError):  # then the pair that was is still whole
+            following = _read(announced, engine)
+            if sha256_of_file(engine) == following.engine_sha256:
+                with contextlib.suppress(OSError, GasedgeError):  # a disk that is read only
+                    settle_fingerprint(engine)
+                return following
+    return _read(fingerprint_path(engine), engine)
+
+
+def _next_path(engine: Path) -> Path:
+    own = fingerprint_path(engine)
+    return own.with_suffix(_NEXT + own.suffix)
+
+
+def _read(path: Path, engine: Path) -> Fingerprint:
     try:
         return Fingerprint.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:

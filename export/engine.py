@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 
 from contract.atomic import new_file, write_text
 from contract.errors import ConfigError
-from contract.fingerprint import ENGINE_SUFFIX, Fingerprint, fingerprint_path
+from contract.fingerprint import (
+    ENGINE_SUFFIX,
+    Fingerprint,
+    announce_fingerprint,
+    fingerprint_path,
+    settle_fingerprint,
+)
 from contract.machine import Machine, available_memory_mib, this_machine
 from export.builder_process import BuildTask
 from export.builder_run import build_with_less_if_needed
@@ -190,15 +196,26 @@ def build_engine(
             compute_capability=machine.gpu.compute_capability if machine.gpu else None,
             driver=machine.driver,
             l4t=machine.l4t,
-            builder=result["builder"] | {"verified": options.verify},
+            builder=result["builder"] | _as_asked(options),
             built_at=ended.isoformat(timespec="seconds"),
         )
         if accept is not None:
             fingerprint = _accepted(partial, fingerprint, accept)
-    write_text(fingerprint_path(path), fingerprint.model_dump_json(indent=1) + "\n")
+        announce_fingerprint(path, fingerprint)
+    settle_fingerprint(path)
     counts = result["statistics"]
     statistics = PlanStatistics(**counts) if counts else None
     return BuiltEngine(path, fingerprint, statistics, (ended - began).total_seconds())
+
+
+def _as_asked(options: BuildOptions) -> dict[str, str | int | float | bool]:
+    """What a later build must be told again; the settings themselves say only what was taken."""
+    limits = {
+        "asked_workspace_mib": options.workspace_mib,
+        "asked_level": options.level,
+        "asked_max_reformats": options.max_reformats,
+    }
+    return {"verified": options.verify, **{k: v for k, v in limits.items() if v is not None}}
 
 
 def _check(bundle: Bundle, precision: Precision, options: BuildOptions) -> None:

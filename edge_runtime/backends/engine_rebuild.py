@@ -16,8 +16,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contract.atomic import move_file
 from contract.errors import EngineError
-from contract.fingerprint import ENGINE_SUFFIX, fingerprint_path, read_fingerprint
+from contract.fingerprint import (
+    ENGINE_SUFFIX,
+    announce_fingerprint,
+    read_fingerprint,
+    settle_fingerprint,
+)
 from edge_runtime.child_process import end_group, python_command
 
 if TYPE_CHECKING:
@@ -40,14 +46,25 @@ class EngineRebuild:
         precision: to build.
         engine: the engine file that the new one is to replace.
         why: what is wrong with the old one, for messages.
+
+    Raises:
+        EngineError: when the old one cannot be built again by itself as it was.
     """
 
     def __init__(self, bundle: Path, precision: Precision, engine: Path, why: str) -> None:
         self._engine, self._why = engine, why
         self._began_s = time.monotonic()
+        old = read_fingerprint(engine)
+        if old.builder.get("ranges") == "own":
+            raise EngineError(
+                f"{why}; its INT8 ranges are TensorRT's own, of pictures that only who built it "
+                "knows, so it is not built anew by itself: run gasedge build-engine "
+                f"{bundle} --{precision} --own-ranges FOLDER, or without --own-ranges for the "
+                "bundle's ranges"
+            )
+        settings = _settings(old)
         self._folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=engine.parent))
         self._said = self._folder / "said"
-        settings = _settings(read_fingerprint(engine))
         command = python_command(
             "gasedge.cli",
             *("--quiet", "build-engine", str(bundle), f"--{precision}"),
@@ -93,9 +110,9 @@ class EngineRebuild:
                     "build-engine by hand"
                 )
             [built] = self._folder.glob(f"*{ENGINE_SUFFIX}")
-            # the fingerprint last: an engine without its own is refused, never loaded
-            built.replace(self._engine)
-            fingerprint_path(built).replace(fingerprint_path(self._engine))
+            announce_fingerprint(self._engine, read_fingerprint(built))
+            move_file(built, self._engine)
+            settle_fingerprint(self._engine)
             _log.warning("%s: was built anew and takes the old one's place", self._engine)
         finally:
             self.close()
@@ -112,7 +129,12 @@ def _settings(old: Fingerprint) -> list[str]:
     given = ["--rtx"] if old.tensorrt.startswith("tensorrt_rtx") else []
     for name, option in (("dla", "--dla"), ("stripped", "--strip")):
         given += [option] if builder.get(name) else []
-    if sizes := builder.get("sizes"):
-        given += ["--sizes", str(sizes)]
+    for name, option in (
+        ("sizes", "--sizes"),
+        ("asked_workspace_mib", "--workspace-mib"),
+        ("asked_level", "--optimization-level"),
+        ("asked_max_reformats", "--max-reformats"),
+    ):
+        given += [option, str(builder[name])] if builder.get(name, "") != "" else []
     given += [] if builder.get("verified", True) else ["--unverified"]
     return [*given, "--max-batch", str(builder.get("max_batch", 1))]

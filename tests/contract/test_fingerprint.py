@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from contract.atomic import sha256_of_bytes
 from contract.errors import IntegrityError
-from contract.fingerprint import Fingerprint, fingerprint_path, read_fingerprint
+from contract.fingerprint import (
+    Fingerprint,
+    announce_fingerprint,
+    fingerprint_path,
+    read_fingerprint,
+    settle_fingerprint,
+)
 from contract.precision import Precision
 
 PRINT = Fingerprint(
@@ -56,3 +63,48 @@ def test_every_differing_field_is_named():
         "tensorrt: built for tensorrt 10.3.0, here is tensorrt 10.16.0",
         "l4t: built for 36.4.3, here is 39.2.0",
     ]
+
+
+@pytest.fixture
+def replaced(engine):
+    """Puts engine "new" in the place of "old", cut off after so many steps."""
+    old, new = (
+        PRINT.model_copy(update={"model_id": name, "engine_sha256": sha256_of_bytes(name.encode())})
+        for name in ("old", "new")
+    )
+    engine.write_bytes(b"old")
+    fingerprint_path(engine).write_text(old.model_dump_json())
+
+    def replace(steps):
+        for step in (
+            lambda: announce_fingerprint(engine, new),
+            lambda: engine.write_bytes(b"new"),
+            lambda: settle_fingerprint(engine),
+        )[:steps]:
+            step()
+        return engine
+
+    return replace
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_wherever_putting_an_engine_in_place_is_cut_off_the_pair_is_whole(replaced, steps):
+    engine = replaced(steps)
+    for _ in range(2):
+        assert read_fingerprint(engine).model_id == engine.read_bytes().decode()
+    announced = steps == 1  # of an engine that never came
+    assert len(list(engine.parent.glob("*.json"))) == 1 + announced
+
+
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_a_broken_announcement_does_not_harm_the_pair_that_is_there(replaced, content):
+    engine = replaced(1)
+    [announced] = engine.parent.glob("*.next.json")
+    announced.write_text(content)
+    assert read_fingerprint(engine).model_id == "old"
+
+
+def test_other_bytes_than_were_announced_are_not_taken_for_them(replaced):
+    engine = replaced(1)
+    engine.write_bytes(b"put here by a stranger")
+    assert read_fingerprint(engine).engine_sha256 == sha256_of_bytes(b"old")

@@ -20,6 +20,7 @@ from contract.errors import CheckError, ConfigError, EngineError, IntegrityError
 from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
+from edge_runtime.backends.engine_rebuild import EngineRebuild
 from export.builder_process import graph_for
 from export.engine import BuildOptions, build_engine
 from gasedge.cli import main
@@ -222,3 +223,45 @@ def test_own_ranges_are_refused_by_a_tensorrt_without_a_calibrator(bundle, tmp_p
     assert "has no INT8 calibrator, 10 was the last with one" in capsys.readouterr().err
     assert main([*arguments, "--fp16"]) == 2
     assert "--own-ranges is for --int8" in capsys.readouterr().err
+
+
+def test_a_rebuild_keeps_what_was_asked_for_the_old_engine(bundle, tmp_path):
+    asked = ["--max-batch", "2", "--workspace-mib", "96", "--optimization-level", "2"]
+    asked += ["--max-reformats", "31", "--unverified"]
+    out = ["--rtx", "--out", str(tmp_path)]
+    assert main(["-q", "build-engine", str(bundle.path), "--fp16", *asked, *out]) == 0
+    [engine] = tmp_path.glob("*.engine")
+    old = read_fingerprint(engine)
+    assert old.builder["asked_max_reformats"] == 31
+    rebuild = EngineRebuild(bundle.path, Precision.FP16, engine, "it is old")
+    rebuild.finish()
+    new = read_fingerprint(engine)
+    assert new.built_at != old.built_at or new.engine_sha256 != old.engine_sha256
+    assert new.builder == old.builder
+
+
+def test_an_engine_with_ranges_of_unknown_pictures_is_not_rebuilt_with_other_ranges(
+    bundle, tmp_path
+):
+    built = build_engine(bundle, Precision.FP16, rtx=True, out=tmp_path)
+    own = built.fingerprint.builder | {"ranges": "own"}
+    fingerprint = built.fingerprint.model_copy(update={"builder": own})
+    fingerprint_path(built.path).write_text(fingerprint.model_dump_json())
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(EngineError, match=r"TensorRT's own.*gasedge build-engine .*--own-ranges"):
+        EngineRebuild(bundle.path, Precision.INT8, built.path, "driver: built for 1, here is 2")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_engine_whose_build_was_cut_off_before_its_fingerprint_is_whole(
+    bundle, tmp_path, monkeypatch
+):
+    def killed(_engine):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("export.engine.settle_fingerprint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(bundle, Precision.FP16, rtx=True, out=tmp_path)
+    [engine] = tmp_path.glob("*.engine")
+    assert not fingerprint_path(engine).exists()
+    assert read_fingerprint(engine).engine_sha256 == sha256_of_file(engine)

@@ -399,6 +399,23 @@ def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_ope
     assert not list(stale.engine.parent.glob(".partial-*"))
 
 
+def test_a_rebuild_that_is_killed_between_engine_and_fingerprint_is_whole_at_the_next_start(
+    stale, monkeypatch
+):
+    def killed(_engine):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_runtime.backends.engine_rebuild.settle_fingerprint", killed)
+    with ModelOpener() as opener:
+        with pytest.raises(EngineMismatchError):
+            opener(stale)
+        with pytest.raises(KeyboardInterrupt):
+            opened_within(opener, stale)
+    assert json.loads(fingerprint_path(stale.engine).read_text())["driver"] == "1.2"
+    with ModelOpener() as opener, opener(stale).segmenter as segmenter:
+        assert "fp32" in segmenter.name
+
+
 def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated(stale, monkeypatch):
     old = stale.engine.read_bytes()
     graph = stale.bundle / "model.fp32.onnx"
