@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from contract.geometry import InputGeometry
 
-__all__ = ["Segmentation", "Segmenter", "check_frames", "one_line"]
+__all__ = ["Run", "Segmentation", "Segmenter", "check_frames", "one_line"]
 
 
 def check_frames(frames: NDArray[np.uint8], geometry: InputGeometry) -> None:
@@ -49,6 +49,23 @@ class Segmentation:
 
     mask: NDArray[np.uint8]  # (N, H, W) class index
     score: NDArray[np.uint8]  # (N, H, W) gas-smoke probability, 0..255 is 0..1
+
+
+class Run(Protocol):
+    """Pictures that are being segmented."""
+
+    def is_done(self) -> bool:
+        """Whether `result` would not wait."""
+        ...
+
+    def result(self) -> list[Segmentation]:
+        """Wait for the answers, one a picture, each of N = 1.
+
+        Raises:
+            EngineError: when the backend fails.
+            DeviceError: when the GPU needs a new process.
+        """
+        ...
 
 
 class Segmenter(Protocol):

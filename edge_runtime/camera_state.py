@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.label_map import GAS_SMOKE
+from contract.mask_encoding import encode_mask
 from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
 from edge_runtime.leaks import UNDECIDED, LeakTracker
+from edge_runtime.regions import gas_field
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import CameraWatch, ne107_of, quality_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from contract.geometry import FrameFit
     from contract.tags import Value
     from edge_runtime.config import HealthConfig, LeakConfig
     from edge_runtime.frames import Frame
@@ -28,6 +34,7 @@ __all__ = ["CameraState", "ModelFacts"]
 
 _RATE_WINDOW_S = 5.0
 _LATENCIES = 256
+_MASK_S = 0.5  # at most two masks a second
 _OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED
 
 
@@ -74,7 +81,8 @@ class CameraState:
         self._leaks = LeakTracker(leak)
         self._verdict = UNDECIDED
         self._gas: GasField | None = None
-        self._mask_data: bytes | None = None
+        self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
+        self._masked_s = 0.0
         self._last: Frame | None = None
         self._segmented: Frame | None = None
         self._times_s: deque[float] = deque(maxlen=2048)
@@ -94,17 +102,30 @@ class CameraState:
             self._last = frame
             return sane
 
-    def segmented(self, frame: Frame, gas: GasField, now_s: float) -> LeakState:
-        """Take in what the mask of a picture shows.
+    def segmented(
+        self,
+        frame: Frame,
+        mask: NDArray[np.uint8],
+        score: NDArray[np.uint8],
+        fit: FrameFit,
+        now_s: float,
+        *,
+        model_sha256: str = "",
+    ) -> LeakState:
+        """Take in what the network says of a picture.
 
         Args:
             frame: the picture.
-            gas: what its mask shows.
+            mask: (H, W) class indices, in the network's geometry.
+            score: (H, W) gas-smoke probability, 0..255.
+            fit: where the picture stands in them.
             now_s: when the mask was ready, monotonic.
+            model_sha256: of the network, for the published mask.
 
         Returns:
             The leak state after it, as far as the frames go: health is for the snapshot to judge.
         """
+        gas = gas_field(mask, score, fit)
         with self._lock:
             taken_s = frame.monotonic_ns / 1e9
             before = self._segmented
@@ -118,12 +139,18 @@ class CameraState:
             if int(now_s) != self._beat_second and not self._watch.faults(now_s):
                 self._beat_second = int(now_s)
                 self._heartbeat = (self._heartbeat + 1) & 0xFFFF
+            if self._mask_data is None or taken_s - self._masked_s >= _MASK_S:
+                self._masked_s = taken_s
+                self._mask_data = encode_mask(
+                    mask[fit.valid] == GAS_SMOKE,
+                    frame_seq=frame.seq,
+                    captured_ns=frame.captured_ns,
+                    monotonic_ns=frame.monotonic_ns,
+                    score=gas.score,
+                    state=self._verdict.state.value,
+                    model_sha256=model_sha256,
+                )
             return self._verdict.state
-
-    def keep_mask(self, data: bytes) -> None:
-        """Publish this GEM1 mask until another one comes or nobody is looking."""
-        with self._lock:
-            self._mask_data = data
 
     def snapshot(
         self, now_s: float, reader: ReaderStatus, model: ModelFacts, dropped: int

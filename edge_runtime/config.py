@@ -42,6 +42,7 @@ class ModelConfig(Section):
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
     engine: Path | None = None
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    streams: Annotated[int, Field(ge=1, le=16)] = 2  # runs at a time on a CPU
 
 
 class LeakConfig(Section):

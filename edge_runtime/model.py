@@ -6,9 +6,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from contract.bundle import Bundle, graph_name
 from contract.errors import EngineError, EngineMismatchError
 from contract.pictures import fit_picture
+from contract.segmenter import Segmentation
 from contract.tags import HealthCode
 from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.backends.known_answer import known_answer_test
@@ -19,11 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from contract.segmenter import Segmentation, Segmenter
+    from contract.segmenter import Run, Segmenter
     from edge_runtime.config import ModelConfig
 
 __all__ = ["ModelOpener", "RunningModel", "open_model"]
@@ -38,19 +40,56 @@ class RunningModel:
     segmenter: Segmenter
     facts: ModelFacts
 
-    def segment_picture(self, picture: NDArray[np.uint8]) -> Segmentation:
-        """Segment a (h, w, 3) BGR picture of any size.
+    @property
+    def batch(self) -> int:
+        """Pictures that one run takes at most."""
+        return int(getattr(self.segmenter, "batch", 1))
+
+    @property
+    def depth(self) -> int:
+        """Runs that are worth having under way at a time."""
+        return int(getattr(self.segmenter, "depth", 1))
+
+    def start(self, pictures: list[NDArray[np.uint8]], done: Callable[[], None]) -> Run:
+        """Begin to segment (h, w, 3) BGR pictures of any size, at most `batch`.
+
+        Args:
+            pictures: they must not change before the run is done.
+            done: called by any thread when it is done, maybe before this returns.
 
         Raises:
             EngineError: when the backend fails.
             DeviceError: when the GPU needs a new process.
         """
-        fast: Callable[[NDArray[np.uint8]], Segmentation] | None = getattr(
-            self.segmenter, "segment_picture", None
-        )
-        if fast is not None:
-            return fast(picture)
-        return self.segmenter.segment(fit_picture(picture, self.segmenter.geometry)[None])
+        together = getattr(self.segmenter, "segment_pictures", None)
+        if together is not None:  # the GPU fits pictures by itself
+            return _Answered(together(pictures), done)
+        frames = np.stack([fit_picture(each, self.segmenter.geometry) for each in pictures])
+        start = getattr(self.segmenter, "start", None)
+        if start is not None:
+            run: Run = start(frames, done)
+            return run
+        return _Answered(_apart(self.segmenter.segment(frames)), done)
+
+
+class _Answered:
+    """A run of a backend that answers at once."""
+
+    def __init__(self, found: list[Segmentation], done: Callable[[], None]) -> None:
+        self._found = found
+        done()
+
+    def is_done(self) -> bool:
+        return True
+
+    def result(self) -> list[Segmentation]:
+        return self._found
+
+
+def _apart(found: Segmentation) -> list[Segmentation]:
+    return [
+        Segmentation(found.mask[i : i + 1], found.score[i : i + 1]) for i in range(len(found.mask))
+    ]
 
 
 def open_model(config: ModelConfig) -> RunningModel:
@@ -68,6 +107,7 @@ def open_model(config: ModelConfig) -> RunningModel:
         backend=config.backend,
         engine=config.engine,
         threads=config.threads,
+        streams=config.streams,
     )
     try:
         answer = known_answer_test(segmenter, bundle, config.precision)

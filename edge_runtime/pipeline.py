@@ -13,18 +13,16 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
-from contract.label_map import GAS_SMOKE
-from contract.mask_encoding import encode_mask
 from contract.tags import HealthCode, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.latest import LatestFrame
 from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
 from edge_runtime.reconnect import back_off_s
-from edge_runtime.regions import gas_field
 from edge_runtime.sources.reader import CameraReader, Phase
 from edge_runtime.supervision import look_at
 
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from contract.segmenter import Run, Segmentation
     from contract.tags import CameraSnapshot
     from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
     from edge_runtime.frames import Frame
@@ -48,7 +47,7 @@ NEW_PROCESS = DeviceError.exit_code  # exit code that asks for a new process
 _STATUS_S = 0.25
 _SHOW_S = 0.2  # at most five pictures a second and camera
 _CARD_S = 1.0
-_MASK_S = 0.5  # at most two masks a second and camera
+_GATHER_S = 0.005  # how long a run waits for the pictures of further cameras
 _HUNG_S = 20.0
 _LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
 _HOPELESS = 3  # attempts on a replay that never gave a frame
@@ -76,7 +75,15 @@ class _Line:
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
     shown_s: float = 0.0
-    masked_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """Frames that are being segmented together."""
+
+    frames: list[tuple[_Line, Frame]]
+    run: Run
+    since_s: float = field(default_factory=time.monotonic)
 
 
 class Pipeline:
@@ -105,6 +112,7 @@ class Pipeline:
         self._arrived = threading.Event()
         self._busy_since_s: float | None = None
         self._broken = False
+        self._turn = 0  # the line that is asked first
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
 
     @property
@@ -197,44 +205,67 @@ class Pipeline:
         return None
 
     def _serve(self, model: RunningModel, stop: threading.Event, *, until_end: bool) -> None:
+        """Keep the network busy: a mask is judged while the next ones are computed."""
+        flights: deque[_Flight] = deque()
         while not stop.is_set():
             # looked at before the slots: a frame that came before the end is still taken
             ended = until_end and self._all_ended()
-            self._arrived.wait(0.1)
-            self._arrived.clear()
-            for line in self._lines:
-                frame = line.slot.take()
-                if frame is not None:
-                    self._busy_since_s = time.monotonic()
-                    self._process(line, frame, model)
-                    self._busy_since_s = None
-                    ended = False
-            if ended:
+            done = flights.popleft() if flights and flights[0].run.is_done() else None
+            found = done.run.result() if done is not None else []
+            while len(flights) < model.depth and (taken := self._gathered(model)):
+                pictures = [frame.picture for _, frame in taken]
+                flights.append(_Flight(taken, model.start(pictures, self._arrived.set)))
+            self._busy_since_s = flights[0].since_s if flights else None
+            if done is not None:
+                for (line, frame), segmentation in zip(done.frames, found, strict=True):
+                    self._judge(line, frame, segmentation, model)
+            elif not flights and ended:
                 return
+            else:
+                self._arrived.wait(0.1)
+                self._arrived.clear()
+        for flight in flights:
+            flight.run.result()
 
-    def _process(self, line: _Line, frame: Frame, model: RunningModel) -> None:
-        if not line.state.saw(frame, look_at(frame.picture)):
-            self._show(line, frame, None, self._publish(line))
-            return
-        segmentation = model.segment_picture(frame.picture)
+    def _gathered(self, model: RunningModel) -> list[tuple[_Line, Frame]]:
+        """Frames for the next run, of the lines in turn; bad pictures are told and left out."""
+        taken: list[tuple[_Line, Frame]] = []
+        until_s: float | None = None
+        while True:
+            for _ in self._lines:
+                line = self._lines[self._turn]
+                self._turn = (self._turn + 1) % len(self._lines)
+                frame = line.slot.take()
+                if frame is None:
+                    continue
+                if line.state.saw(frame, look_at(frame.picture)):
+                    taken.append((line, frame))
+                    if len(taken) == model.batch:
+                        return taken
+                else:
+                    self._show(line, frame, None, self._publish(line))
+            now_s = time.monotonic()
+            until_s = now_s + _GATHER_S if until_s is None else until_s
+            reading = sum(line.reader.status.phase is Phase.READING for line in self._lines)
+            if not taken or now_s >= until_s or len(taken) >= reading:
+                return taken
+            self._arrived.wait(until_s - now_s)
+            self._arrived.clear()
+
+    def _judge(
+        self, line: _Line, frame: Frame, segmentation: Segmentation, model: RunningModel
+    ) -> None:
         height, width = frame.picture.shape[:2]
         fit = model.segmenter.geometry.of(width, height)
         mask = segmentation.mask[0]
-        gas = gas_field(mask, segmentation.score[0], fit)
-        now_s = time.monotonic()
-        state = line.state.segmented(frame, gas, now_s)
-        if now_s - line.masked_s >= _MASK_S:
-            line.masked_s = now_s
-            data = encode_mask(
-                mask[fit.valid] == GAS_SMOKE,
-                frame_seq=frame.seq,
-                captured_ns=frame.captured_ns,
-                monotonic_ns=frame.monotonic_ns,
-                score=gas.score,
-                state=state.value,
-                model_sha256=model.facts.sha256,
-            )
-            line.state.keep_mask(data)
+        line.state.segmented(
+            frame,
+            mask,
+            segmentation.score[0],
+            fit,
+            time.monotonic(),
+            model_sha256=model.facts.sha256,
+        )
         self._show(line, frame, mask[fit.valid], self._publish(line))
 
     def _show(

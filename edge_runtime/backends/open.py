@@ -33,6 +33,7 @@ def open_backend(
     backend: str = "auto",
     engine: Path | None = None,
     threads: int | None = None,
+    streams: int = 1,
 ) -> Segmenter:
     """Open the network of `bundle` at `precision`.
 
@@ -43,6 +44,7 @@ def open_backend(
             ONNX Runtime.
         engine: the TensorRT engine that was built on this machine from the bundle's graph.
         threads: CPU threads, None for all.
+        streams: runs at a time where the backend can; see `OpenVINOSegmenter`.
 
     Raises:
         ConfigError: when the backend is not known, or TensorRT is asked for without an engine.
@@ -55,7 +57,7 @@ def open_backend(
     chosen = _automatic(engine) if backend == "auto" else backend
     if engine is not None and chosen != "tensorrt":
         raise ConfigError(f"{engine}: an engine runs on backend tensorrt, not on {chosen}")
-    segmenter = _opened(bundle, precision, chosen, engine, threads)
+    segmenter = _opened(bundle, precision, chosen, engine, threads, streams)
     why = " (chosen by auto)" if backend == "auto" else ""
     _log.info("%s runs on %s%s", bundle.manifest.model_id, segmenter.name, why)
     return segmenter
@@ -98,6 +100,7 @@ def open_graph(
     *,
     backend: str = "auto",
     threads: int | None = None,
+    streams: int = 1,
 ) -> Segmenter:
     """Open a deploy graph that need not stand in a bundle yet on a CPU backend.
 
@@ -107,6 +110,7 @@ def open_graph(
         precision: what the graph was made for.
         backend: "auto", "openvino" or "onnxruntime".
         threads: CPU threads, None for all.
+        streams: see `open_backend`.
 
     Raises:
         MissingPackageError: when the backend's package is not installed.
@@ -115,7 +119,9 @@ def open_graph(
     if (_automatic(None) if backend == "auto" else backend) == "openvino":
         from edge_runtime.backends.openvino_cpu import OpenVINOSegmenter
 
-        return OpenVINOSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+        return OpenVINOSegmenter(
+            graph, geometry=geometry, precision=precision, threads=threads, streams=streams
+        )
     from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 
     return OnnxRuntimeSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
@@ -128,7 +134,12 @@ def _automatic(engine: Path | None) -> str:
 
 
 def _opened(
-    bundle: Bundle, precision: Precision, backend: str, engine: Path | None, threads: int | None
+    bundle: Bundle,
+    precision: Precision,
+    backend: str,
+    engine: Path | None,
+    threads: int | None,
+    streams: int,
 ) -> Segmenter:
     geometry = bundle.manifest.input
     if backend == "tensorrt":
@@ -142,4 +153,4 @@ def _opened(
     old = opset17_graph_name(precision)
     # A CPU computes in f32 whatever the type around the pairs, and older OpenVINO reads FP32 only.
     graph = bundle.read(old if old in bundle.manifest.files else graph_name(precision))
-    return open_graph(graph, geometry, precision, backend=backend, threads=threads)
+    return open_graph(graph, geometry, precision, backend=backend, threads=threads, streams=streams)

@@ -11,20 +11,22 @@ import io
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from contract.errors import EngineError
 from contract.packages import need
 from contract.precision import Precision
 from contract.segmenter import Segmentation, check_frames, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from contract.geometry import InputGeometry
 
-__all__ = ["OpenVINOSegmenter"]
+__all__ = ["OpenVINORun", "OpenVINOSegmenter"]
 
 
 class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
@@ -35,6 +37,8 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         geometry: the network's input.
         precision: what the graph was made for; the rest of an INT8 or FP16 graph runs in f32.
         threads: CPU threads, None for all that the process may use.
+        streams: runs computed at a time, each by its share of the threads: more give more frames a
+            second, each of which takes longer.
 
     Raises:
         MissingPackageError: when OpenVINO is not installed.
@@ -48,6 +52,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         geometry: InputGeometry,
         precision: Precision,
         threads: int | None = None,
+        streams: int = 1,
     ) -> None:
         openvino = need("openvino", extra="cpu")
         self._geometry = geometry
@@ -55,7 +60,10 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         self._options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": streams,
         }
+        self.depth = streams
+        """Runs that `start` takes at a time."""
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -75,7 +83,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         version = openvino.__version__.split("-")[0]
         self._name = f"OpenVINO {version} {precision} on {cpu}"
-        self._compiled: dict[int, Any] = {}
+        self._compiled: dict[int, list[Any]] = {}  # batch -> requests that nobody uses now
         self._compile(1)
 
     @property
@@ -94,15 +102,28 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         Raises:
             EngineError: when the frames do not fit or OpenVINO fails.
         """
+        run = self.start(frames, lambda: None)
+        found = run.result()
+        return Segmentation(
+            np.concatenate([each.mask for each in found]),
+            np.concatenate([each.score for each in found]),
+        )
+
+    def start(self, frames: NDArray[np.uint8], done: Callable[[], None]) -> OpenVINORun:
+        """Begin to segment (N, H, W, 3) uint8 BGR frames; no more than `depth` runs at a time.
+
+        Args:
+            frames: they must not change before the run is done.
+            done: called by one of OpenVINO's threads when it is.
+
+        Raises:
+            EngineError: when the frames do not fit, or too many runs are under way.
+        """
         check_frames(frames, self._geometry)
         if self._model is None:
             raise EngineError("this OpenVINO backend was closed")
-        request = self._compiled.get(len(frames)) or self._compile(len(frames))
-        try:
-            found = request.infer({0: frames}, share_inputs=True)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
-        return Segmentation(mask=found["mask"].copy(), score=found["score"].copy())
+        idle = self._compiled.get(len(frames)) or self._compile(len(frames))
+        return OpenVINORun(idle, frames, done)
 
     def close(self) -> None:
         """Free the compiled graphs; a second call does nothing."""
@@ -117,7 +138,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
     ) -> None:
         self.close()
 
-    def _compile(self, batch: int) -> Any:
+    def _compile(self, batch: int) -> list[Any]:
         size = self._geometry
         try:
             self._model.reshape([batch, size.height, size.width, 3])
@@ -127,5 +148,45 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
                 f"OpenVINO cannot compile the graph for {batch} frames of "
                 f"{size.width}x{size.height}: {one_line(error)}"
             ) from error
-        self._compiled[batch] = compiled.create_infer_request()
-        return self._compiled[batch]
+        requests = [compiled.create_infer_request() for _ in range(self.depth)]
+        return self._compiled.setdefault(batch, requests)
+
+
+class OpenVINORun:
+    """Frames on their way through the network: a `contract.segmenter.Run`."""
+
+    def __init__(
+        self, idle: list[Any], frames: NDArray[np.uint8], done: Callable[[], None]
+    ) -> None:
+        if not idle:
+            raise EngineError("all streams of this OpenVINO backend are taken")
+        self._idle, self._frames = idle, frames
+        self._request = idle.pop()
+        self._request.set_callback(lambda _: done(), None)
+        try:
+            self._request.set_input_tensor(
+                need("openvino", extra="cpu").Tensor(frames, shared_memory=True)
+            )
+            self._request.start_async()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
+
+    def is_done(self) -> bool:
+        """Whether `result` would not wait."""
+        return bool(self._request.wait_for(0))
+
+    def result(self) -> list[Segmentation]:
+        """Wait for the answers, one a frame; to be asked once.
+
+        Raises:
+            EngineError: when OpenVINO failed.
+        """
+        try:
+            self._request.wait()
+            outputs = {name: self._request.get_tensor(name).data for name in ("mask", "score")}
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
+        # copied: the next run writes there
+        mask, score = outputs["mask"].copy(), outputs["score"].copy()
+        self._idle.append(self._request)
+        return [Segmentation(mask[i : i + 1], score[i : i + 1]) for i in range(len(mask))]

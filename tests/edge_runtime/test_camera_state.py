@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from contract.geometry import FrameFit
+from contract.label_map import GAS_SMOKE
+from contract.mask_encoding import decode_mask
 from contract.tags import TAGS, HealthCode, LeakState, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import HealthConfig, LeakConfig
-from edge_runtime.regions import GasField
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import look_at
 from tests.edge_runtime.conftest import frame_at, noisy_picture
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 ZERO = 100.0
-CLEAR = GasField(0.0, 0, 0.0, 0, None, None)
-GAS = GasField(0.02, 61, 0.9, 1, (0.25, 0.5), (4, 5, 6, 7))
+FIT = FrameFit(64, 48, 0, 0, 64, 48)
+CLEAR = np.zeros((48, 64), np.uint8)
+GAS = CLEAR.copy()
+GAS[5:12, 4:10] = GAS_SMOKE
 RUNS = ModelFacts("m", "ab" * 32, "test backend", HealthCode(0))
 
 
@@ -36,7 +45,7 @@ class Camera:
         self.at = 0.0
         self.reader = ReaderStatus(phase=Phase.READING)
 
-    def sees(self, field: GasField, seconds: float, picture=None) -> None:
+    def sees(self, mask: NDArray[np.uint8], seconds: float, picture=None) -> None:
         for _ in range(round(seconds * 10)):
             self.at += 0.1
             seq = self.reader.captured + 1
@@ -44,8 +53,8 @@ class Camera:
             shown = noisy_picture(seq) if picture is None else picture
             frame = frame_at(self.at, shown, seq=seq)
             if self.state.saw(frame, look_at(shown)):
-                self.state.segmented(frame, field, ZERO + self.at + 0.01)
-                self.state.keep_mask(b"mask")
+                score = (mask == GAS_SMOKE).astype(np.uint8) * np.uint8(230)
+                self.state.segmented(frame, mask, score, FIT, ZERO + self.at + 0.01)
 
     def snapshot(self, after: float = 0.02, model: ModelFacts = RUNS):
         return self.state.snapshot(ZERO + self.at + after, self.reader, model, 0)
@@ -79,10 +88,10 @@ def test_a_leak_carries_all_its_values():
     values = camera.snapshot().values
     assert values["Leak/State"] == LeakState.LEAK
     assert values["Leak/BBox"] == (4, 5, 6, 7)
-    assert values["Leak/CentroidX"] == 0.25
+    assert values["Leak/CentroidX"] == 7 / 64
     assert values["Leak/DurationS"] == 4
     assert values["Leak/OnsetTime"] == pytest.approx(1.8e18 + 1e8, abs=1000)
-    assert values["Mask/Data"] == b"mask"
+    assert (decode_mask(values["Mask/Data"]).mask == (GAS == GAS_SMOKE)).all()
 
 
 def test_every_value_has_a_row_in_the_tag_table():

@@ -229,11 +229,11 @@ def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
         def __exit__(self, *_):
             self._real.close()
 
-        def segment(self, frames):
+        def start(self, frames, done):
             self.left -= 1
             if self.left < 0:
                 raise EngineError("the device is lost")
-            return self._real.segment(frames)
+            return self._real.start(frames, done)
 
     def opener(config):
         from dataclasses import replace

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -49,6 +51,25 @@ def test_a_batch_gives_what_its_frames_give_one_by_one(tiny_bundle, backend):
     assert (together.mask == np.concatenate([each.mask for each in alone])).mean() > 0.999
     scores = np.concatenate([each.score for each in alone]).astype(int)
     assert np.abs(together.score - scores).max() <= 1
+
+
+def test_runs_under_way_together_answer_each_for_its_own_frame(tiny_bundle):
+    pytest.importorskip("openvino")
+    bundle = Bundle.open(tiny_bundle)
+    frames = [golden_frame(bundle, entry)[None] for entry in bundle.manifest.golden]
+    done = threading.Semaphore(0)
+    with open_backend(bundle, Precision.FP32, backend="openvino", streams=2) as segmenter:
+        alone = [segmenter.segment(frame) for frame in frames]
+        for first, second in itertools.permutations(range(len(frames)), 2):
+            runs = [segmenter.start(frames[index], done.release) for index in (first, second)]
+            with pytest.raises(EngineError, match="streams"):
+                segmenter.start(frames[0], done.release)
+            for index, run in zip((first, second), runs, strict=True):
+                (found,) = run.result()
+                assert run.is_done()
+                assert (found.mask == alone[index].mask).all()
+            assert done.acquire(timeout=5)
+            assert done.acquire(timeout=5)
 
 
 def test_an_answer_is_not_overwritten_by_the_next(tiny_bundle, backend):
