@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from contract.errors import InputError
 from contract.packages import need
-from contract.pictures import read_picture
-from contract.recorded_scores import pixels_sha256
+from contract.pictures import pixels_sha256, read_picture
 from contract.same_view import look_of
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.atomic import sha256_of_bytes
 from contract.errors import InputError
 from contract.label_map import IGNORE, class_indices
 from contract.packages import need
@@ -26,6 +27,7 @@ __all__ = [
     "fit_mask",
     "fit_picture",
     "pictures_in",
+    "pixels_sha256",
     "read_mask",
     "read_mask_colours",
     "read_mask_values",
@@ -56,6 +58,11 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
     return found
+
+
+def pixels_sha256(picture: Picture) -> str:
+    """Identity of a decoded picture: its shape and pixels, whatever file they came in."""
+    return sha256_of_bytes(str(picture.shape).encode() + picture.tobytes())
 
 
 def read_picture(path: Path) -> Picture:

@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from contract.atomic import sha256_of_bytes
 from contract.data_folder import DataFolder
-from contract.pictures import read_picture
+from contract.pictures import pixels_sha256, read_picture
 from contract.trained_pictures import trained_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from contract.bundle import Bundle
     from contract.manifest import MeasuredScores
 
-__all__ = ["CARD", "disjoint_from", "pixels_sha256", "scores_with"]
+__all__ = ["CARD", "disjoint_from", "scores_with"]
 
 CARD = "calibration/card.json"
-
-
-def pixels_sha256(picture: NDArray[np.uint8]) -> str:
-    """Identity of a decoded picture: its shape and pixels, whatever file they came in."""
-    return sha256_of_bytes(str(picture.shape).encode() + picture.tobytes())
 
 
 def scores_with(

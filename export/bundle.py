@@ -18,7 +18,7 @@ from contract.manifest import GoldenEntry
 from contract.packages import need, versions_of
 from contract.pictures import fit_picture
 from contract.precision import Precision
-from contract.trained_pictures import TRAINED_PICTURES, trained_pictures
+from contract.trained_pictures import TRAINED_PICTURES
 from contract.trained_scales import TRAINED_SCALES, TrainedScales
 from export.agreement import network_probabilities, require_agreement
 from export.golden_frames import choose_golden, simulated_frames
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contract.geometry import InputGeometry
+    from contract.trained_pictures import TrainedPictures
     from export.agreement import Agreement
     from train.networks.frame_network import FrameNetwork
 
@@ -94,7 +95,7 @@ def bundle_from_network(
     training: Mapping[str, str | int | float | bool | None],
     golden_frames: Sequence[NDArray[np.uint8]] | None = None,
     int8_scales: Mapping[str, float] | None = None,
-    pictures: Sequence[str] = (),
+    pictures: TrainedPictures | None = None,
 ) -> Bundle:
     """Export a torch network that is in memory; arguments as of `bundle_from_checkpoint`.
 
@@ -107,7 +108,7 @@ def bundle_from_network(
         golden_frames: candidates for the known-answer test.
         int8_scales: steps that it learned with under fake quantisation, by activation; its
             calibration will take them.
-        pictures: SHA-256 of every file that it was trained on.
+        pictures: that it was trained on.
     """
     if out.suffix != BUNDLE_SUFFIX:
         raise ConfigError(f"{out}: a bundle's name ends in {BUNDLE_SUFFIX}")
@@ -145,8 +146,8 @@ def bundle_from_network(
             for entry, mask in zip(golden, result.mask, strict=True):
                 files[entry.mask(precision)] = _png(mask)
 
-    if pictures:
-        files[TRAINED_PICTURES] = trained_pictures(pictures)
+    if pictures and pictures.hashes:
+        files[TRAINED_PICTURES] = pictures.as_bytes()
     if int8_scales:
         files[TRAINED_SCALES] = TrainedScales(scales=dict(int8_scales)).as_bytes()
     return create_bundle(

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
-from contract.atomic import sha256_of_bytes, sha256_of_file
+from contract.atomic import sha256_of_file
 from contract.data_folder import DataFolder
 from contract.errors import ConfigError
 from contract.label_map import CLASSES, MACHINE
-from contract.pictures import fit_mask, fit_picture, read_picture
+from contract.pictures import fit_mask, fit_picture, pixels_sha256, read_picture
 from contract.same_view import look_of, same_view
 from train.processes import ALONE
 from train.simulate import Simulation
@@ -167,7 +167,7 @@ def _simulated(config: SimulatedConfig, geometry: InputGeometry) -> tuple[DataSe
         frames, name, config.scenes * config.frames, delay=1, leave=False
     ):
         samples[stem] = (picture, mask, None)
-        pictures.append(Picture(name, stem, scene, sha256_of_bytes(picture.tobytes())))
+        pictures.append(Picture(name, stem, scene, pixels_sha256(picture)))
     what = (
         f"simulated {config.kind}, {config.scenes} scenes x {config.frames} frames, "
         f"seed {config.seed}"

@@ -18,6 +18,7 @@ import torch
 
 from contract.atomic import write_text
 from contract.errors import ConfigError, GasedgeError
+from contract.trained_pictures import TrainedPictures
 from train.augment import Augmentation
 from train.datasets import TrainingFrames, ValidationFrames, gather
 from train.fitting import fit
@@ -28,7 +29,7 @@ from train.networks.registry import build_network
 from train.networks.weight_files import require_file
 from train.processes import joined
 from train.quantize.fine_tuning import for_quantization, quantize
-from train.result import TrainingResult, write_result
+from train.result import Start, TrainingResult, write_result
 from train.run_folder import agree_with_earlier, last_state, write_splits
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class _Prepared:
     frames: TrainingFrames
     sides: dict[str, ValidationFrames]
     module: SegmentationModule
-    filled: str  # what the network starts from
+    start: Start
     goes_on: bool  # from the last finished epoch of a stopped run
 
 
@@ -81,7 +82,7 @@ def train(config: TrainConfig, run: Path, callbacks: Sequence[pl.Callback] = ())
             fitted.module,
             fitted.data_sets,
             fitted.sides,
-            fitted.filled,
+            fitted.start,
             went_on=fitted.goes_on,
         )
     except OSError as error:
@@ -110,7 +111,7 @@ def _fitted(
         len(prepared.frames),
         len(prepared.sides["val"]),
         _steps(config, prepared.frames),
-        "going on from the last finished epoch" if prepared.goes_on else prepared.filled,
+        "going on from the last finished epoch" if prepared.goes_on else prepared.start.summary,
         f", {processes.size} processes" if processes.size > 1 else "",
     )
     fit(
@@ -167,17 +168,17 @@ def _prepared(config: TrainConfig, run: Path, processes: Processes) -> _Prepared
         build_network(config.network.name, **config.network.options),
         activation=learning.activation,
     )
-    filled = "random start"
+    start = Start("random start", TrainedPictures(complete=True))
     if config.network.initial_weights and goes_on:
-        filled = json.loads((run / "initial_weights.json").read_text())["summary"]
+        start = _start_of(run)
     elif config.network.initial_weights:
-        filled = _fill(config.network.initial_weights, network, frames, run, processes)
+        start = _fill(config.network.initial_weights, network, frames, run, processes)
     if config.quantize:
         quantize(network, config, begins=not goes_on)
     module = SegmentationModule(
         network, learning, _steps(config, frames), data_sets, run / "metrics.csv", processes
     )
-    return _Prepared(data_sets, frames, sides, module, filled, goes_on)
+    return _Prepared(data_sets, frames, sides, module, start, goes_on)
 
 
 def _steps(config: TrainConfig, frames: TrainingFrames) -> int:
@@ -186,10 +187,11 @@ def _steps(config: TrainConfig, frames: TrainingFrames) -> int:
 
 def _fill(
     weights: str, network: FrameNetwork, frames: TrainingFrames, run: Path, processes: Processes
-) -> str:
+) -> Start:
     filled = fill_network(network, Path(weights), frames.plain(_MEASURED_FRAMES))
+    start = Start(filled.summary, filled.pictures)
     if not processes.first:
-        return filled.summary
+        return start
     for name in filled.random:
         _log.warning("no initial weights for %s: random start", name)
     papers = {
@@ -199,6 +201,16 @@ def _fill(
         "random": filled.random,
         "unused": filled.unused,
         "statistics_measured": filled.unfolded,
+        "pictures": sorted(filled.pictures.hashes),
+        "pictures_complete": filled.pictures.complete,
     }
     write_text(run / "initial_weights.json", json.dumps(papers, indent=1) + "\n")
-    return filled.summary
+    return start
+
+
+def _start_of(run: Path) -> Start:
+    """What a run that goes on began from, by its own papers: the file may be gone."""
+    papers = json.loads((run / "initial_weights.json").read_text(encoding="utf-8"))
+    hashes = frozenset(papers.get("pictures", ()))
+    pictures = TrainedPictures(hashes, bool(papers.get("pictures_complete", False)))
+    return Start(papers["summary"], pictures)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from contract.atomic import sha256_of_bytes, write_text
+from contract.trained_pictures import TrainedPictures
 from train.lightning_parts import precision_of
 from train.networks.checkpoint import save_checkpoint
 from train.picture_counts import write_pictures
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from train.module import SegmentationModule
     from train.scoring import DataScores
 
-__all__ = ["TrainingResult", "write_result"]
+__all__ = ["Start", "TrainingResult", "write_result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a training began from."""
+
+    summary: str
+    pictures: TrainedPictures  # that it had learned before
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ def write_result(
     module: SegmentationModule,
     data_sets: list[DataSet],
     sides: dict[str, ValidationFrames],
-    filled: str,
+    start: Start,
     *,
     went_on: bool,
 ) -> TrainingResult:
@@ -55,7 +64,7 @@ def write_result(
         module: after the last epoch.
         data_sets: as gathered.
         sides: frames to score by split.
-        filled: what the network started from.
+        start: what the network started from.
         went_on: whether the run had been stopped before.
     """
     best = torch.load(best_state(run), map_location="cpu", weights_only=True)
@@ -79,7 +88,7 @@ def write_result(
         "run": run.name,
         "network": config.network.name,
         "activation": config.learning.activation,
-        "start": filled,
+        "start": start.summary,
         "epochs": config.learning.epochs,
         "best_epoch": int(best["epoch"]) + 1,
         "steps": int(best["global_step"]),
@@ -91,6 +100,7 @@ def write_result(
         "fake_quantised": bool(int8_scales),
         "torch": str(torch.__version__),  # a class of its own, which no checkpoint may hold
     }
+    learned = frozenset(data.contents[s] for data in data_sets for s in data.stems["train"])
     stem = "".join(c if c.isalnum() or c in "_.-" else "-" for c in run.name)[:48] or "model"
     save_checkpoint(
         result_file(run),
@@ -101,6 +111,6 @@ def write_result(
         model_id=f"{stem}-{digest[:8]}",
         training=training,
         int8_scales=int8_scales,
-        pictures=sorted({data.contents[s] for data in data_sets for s in data.stems["train"]}),
+        pictures=start.pictures | TrainedPictures(learned, complete=True),
     )
     return TrainingResult(result_file(run), table, went_on)

@@ -21,9 +21,9 @@ from calibration.report.layers import inside_int8
 from contract.bundle import graph_name, opset17_graph_name
 from contract.calibrated_ranges import RANGES, RangeTable, ranges_of
 from contract.machine import this_machine
-from contract.pictures import fit_picture, read_picture
+from contract.pictures import fit_picture, pixels_sha256, read_picture
 from contract.precision import Precision
-from contract.recorded_scores import CARD, pixels_sha256
+from contract.recorded_scores import CARD
 from contract.score_page import folded, heading, number, paragraph, table, write_page
 from contract.timing import speed_up
 

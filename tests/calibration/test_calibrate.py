@@ -11,9 +11,9 @@ from calibration.card import card_of
 from contract.atomic import sha256_of_bytes, sha256_of_file
 from contract.bundle import Bundle, graph_name
 from contract.calibrated_ranges import ranges_of
+from contract.pictures import pixels_sha256
 from contract.precision import Precision
-from contract.recorded_scores import pixels_sha256
-from contract.trained_pictures import TRAINED_PICTURES, trained_pictures
+from contract.trained_pictures import TRAINED_PICTURES, TrainedPictures
 from edge_runtime.backends.known_answer import known_answer_test
 from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_backend
@@ -159,8 +159,8 @@ def test_sets_held_apart_stand_in_the_card_and_in_what_the_scores_say(
     shown, _ = scenes(4, seed=51)
     write_pictures(tmp_path / "test-set", shown)
     control = sorted((pictures.control / "images").iterdir())
-    known = trained_pictures(sha256_of_file(file) for file in control[:1])
-    Bundle.open(taught).updated({TRAINED_PICTURES: known})
+    known = TrainedPictures(frozenset(map(sha256_of_file, control[:1])), complete=True)
+    Bundle.open(taught).updated({TRAINED_PICTURES: known.as_bytes()})
     arguments = ["calibrate", str(taught), "--frames", str(pictures.frames)]
     arguments += ["--control", str(pictures.control), "--max-iou-drop", "0.02"]
     assert main([*arguments, "--apart", str(tmp_path / "test-set")]) == 0

@@ -9,7 +9,7 @@ import pytest
 from contract.atomic import sha256_of_file
 from contract.bundle import Bundle
 from contract.precision import Precision
-from contract.trained_pictures import TRAINED_PICTURES, trained_pictures
+from contract.trained_pictures import TRAINED_PICTURES, TrainedPictures
 from edge_runtime.backends.known_answer import golden_frame
 from edge_runtime.backends.open import open_backend
 from gasedge.cli import main
@@ -147,8 +147,8 @@ def test_what_cannot_be_scored_is_one_line_and_a_code(
 
 def test_scores_on_pictures_of_the_training_say_so(taught, pictures, capsys):
     files = sorted((pictures.frames / "images").iterdir())
-    known = trained_pictures(sha256_of_file(file) for file in files[:5])
-    Bundle.open(taught).updated({TRAINED_PICTURES: known})
+    known = TrainedPictures(frozenset(map(sha256_of_file, files[:5])), complete=True)
+    Bundle.open(taught).updated({TRAINED_PICTURES: known.as_bytes()})
     for data, expected in (
         (pictures.frames, "nothing: 5 of 20 pictures were trained on"),
         (pictures.control, "training (by file)"),

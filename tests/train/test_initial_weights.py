@@ -171,6 +171,7 @@ def test_a_checkpoint_fills_the_whole_network_as_it_was(tmp_path, pretrained, fr
     target = FrameNetwork(build_network("unet-resnet18")).eval()
     filled = fill_network(target, path, frames)
     assert (filled.part, filled.random, filled.unused) == ("network", (), ())
+    assert not filled.pictures.complete
     with torch.no_grad():
         assert torch.equal(target(frames[:2]), pretrained(frames[:2]))
     # a run's own state is as good

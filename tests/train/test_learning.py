@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 import torch
 
+from contract.bundle import Bundle
 from contract.data_folder import DataFolder, read_stems
 from contract.label_map import BACKGROUND, GAS_SMOKE
+from contract.trained_pictures import TRAINED_PICTURES, trained_among
 from gasedge.cli import main
 from tests.train.conftest import TINY
 from train.augment import Augmentation
@@ -300,3 +303,51 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_once_there_is_room(sm
         assert torch.load(state, weights_only=True)["state_dict"]
     subprocess.run(["mount", "-o", "remount,size=600m", str(small_disk)], check=True)
     assert main(["-q", "train", str(config), "--out", str(small_disk / "run")]) == 0
+
+
+def pictures_of(checkpoint):
+    return network_from_checkpoint(checkpoint).pictures
+
+
+def fine_tuned(folder, start, seed):
+    """Train for one epoch from a checkpoint on other simulated scenes."""
+    config = folder / f"from-{start.parent.name}.toml"
+    text = TINY.format(epochs=1).replace("scenes = 8", f"scenes = 8\nseed = {seed}")
+    config.write_text(text + f'[network]\ninitial_weights = "{start}"\n')
+    out = folder / f"run-{seed}"
+    assert main(["-q", "train", str(config), "--out", str(out)]) == 0
+    return out / "checkpoint.pt"
+
+
+def test_a_fine_tuned_network_still_knows_what_it_learned_first(tiny_run, tmp_path):
+    first = pictures_of(tiny_run / "checkpoint.pt")
+    assert first.complete
+    second = pictures_of(fine_tuned(tmp_path, tiny_run / "checkpoint.pt", 7))
+    assert second.complete
+    assert first.hashes < second.hashes
+
+
+def test_after_a_start_whose_pictures_are_not_known_nothing_is_claimed(
+    tiny_run, tmp_path, tiny_bundle
+):
+    content = torch.load(tiny_run / "checkpoint.pt", weights_only=True)
+    del content["pictures"], content["pictures_complete"]
+    older = tmp_path / "older"
+    older.mkdir()
+    torch.save(content, older / "checkpoint.pt")
+    found = pictures_of(fine_tuned(tmp_path, older / "checkpoint.pt", 8))
+    assert found.hashes
+    assert not found.complete
+    bundle = Bundle.open(tiny_bundle).updated({TRAINED_PICTURES: found.as_bytes()})
+    made = gather(load_train_config(tmp_path / "from-older.toml"))[0]
+    pictures = []
+    for name, (picture, _, _) in (
+        ("learned", made.read(made.stems["train"][0])),
+        ("never", (np.zeros((8, 8, 3), np.uint8), None, None)),
+    ):
+        pictures.append(tmp_path / f"{name}.png")
+        cv2.imwrite(str(pictures[-1]), picture)
+    assert trained_among(bundle, pictures) == 1  # by its pixels: it came from no file
+    assert trained_among(bundle, pictures[1:]) is None
+    whole = replace(found, complete=True).as_bytes()
+    assert trained_among(bundle.updated({TRAINED_PICTURES: whole}), pictures[1:]) == 0

@@ -17,14 +17,20 @@ from contract.atomic import write_bytes
 from contract.errors import ConfigError, InputError
 from contract.geometry import InputGeometry
 from contract.label_map import CLASSES
+from contract.trained_pictures import TrainedPictures
 from train.networks.frame_network import FrameNetwork
 from train.networks.registry import build_network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["LoadedNetwork", "network_from_checkpoint", "save_checkpoint"]
+__all__ = [
+    "LoadedNetwork",
+    "network_from_checkpoint",
+    "pictures_of_checkpoint",
+    "save_checkpoint",
+]
 
 _FORMAT = "gasedge checkpoint 1"
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -39,7 +45,7 @@ class LoadedNetwork:
     model_id: str
     training: dict[str, str | int | float | bool | None]
     int8_scales: dict[str, float] = field(default_factory=dict)  # steps learned with, by activation
-    pictures: tuple[str, ...] = ()  # SHA-256 of every file that it was trained on
+    pictures: TrainedPictures = field(default_factory=TrainedPictures)
 
 
 def save_checkpoint(  # noqa: PLR0913 - each is a part of the file
@@ -52,7 +58,7 @@ def save_checkpoint(  # noqa: PLR0913 - each is a part of the file
     training: dict[str, str | int | float | bool | None],
     options: Mapping[str, Any] | None = None,
     int8_scales: Mapping[str, float] | None = None,
-    pictures: Sequence[str] = (),
+    pictures: TrainedPictures | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -65,7 +71,7 @@ def save_checkpoint(  # noqa: PLR0913 - each is a part of the file
         training: how it came to be, flat and plain; the bundle's manifest takes it over.
         options: of the core.
         int8_scales: steps that it learned with under fake quantisation, by activation.
-        pictures: SHA-256 of every file that it was trained on.
+        pictures: that it was trained on, those of what it began from among them.
     """
     if not _MODEL_ID.fullmatch(model_id):
         raise ConfigError(f"model id {model_id!r}: letters, digits and _.- only, at most 64")
@@ -82,7 +88,8 @@ def save_checkpoint(  # noqa: PLR0913 - each is a part of the file
         "model_id": model_id,
         "training": dict(training),
         "int8_scales": dict(int8_scales or {}),
-        "pictures": list(pictures),
+        "pictures": sorted(pictures.hashes) if pictures else [],
+        "pictures_complete": bool(pictures and pictures.complete),
         "state_dict": weights,
     }
     # torch's own writer gives a full disk no clear error
@@ -113,12 +120,31 @@ def network_from_checkpoint(path: Path) -> LoadedNetwork:
             content["model_id"],
             content["training"],
             dict(content.get("int8_scales", {})),
-            tuple(content.get("pictures", ())),
+            _pictures(content),
         )
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ConfigError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{path}: its network cannot be rebuilt ({first})") from error
     return loaded
+
+
+def pictures_of_checkpoint(path: Path) -> TrainedPictures:
+    """What a network of gasedge was trained on.
+
+    Nothing is known of what is no checkpoint, such as the state of a run.
+    """
+    try:
+        return _pictures(_content(path))
+    except (InputError, KeyError, AttributeError):
+        return TrainedPictures()
+
+
+def _pictures(content: Mapping[str, Any]) -> TrainedPictures:
+    # before they were carried over, a network that began from another knew its own alone
+    began_anew = "network tensors" not in str(content["training"].get("start", ""))
+    hashes = frozenset(content.get("pictures", ()))
+    complete = bool(hashes) and bool(content.get("pictures_complete", began_anew))
+    return TrainedPictures(hashes, complete)
 
 
 def _content(path: Path) -> dict[str, Any]:

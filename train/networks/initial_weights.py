@@ -23,6 +23,8 @@ import torch
 from torch import nn
 
 from contract.errors import InputError
+from contract.trained_pictures import TrainedPictures
+from train.networks.checkpoint import pictures_of_checkpoint
 from train.networks.weight_files import plain_name, read_weights
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class FilledWeights:
     random: tuple[str, ...]  # of that part; they keep their random start
     unused: tuple[str, ...]  # in the file, with no place in the network
     unfolded: tuple[str, ...]  # BatchNorm layers whose statistics were measured
+    pictures: TrainedPictures  # of gas and smoke; an encoder from elsewhere has learned none
 
     @property
     def summary(self) -> str:
@@ -105,6 +108,7 @@ def fill_network(network: FrameNetwork, path: Path, frames: torch.Tensor) -> Fil
         random=tuple(sorted(places.keys() - filled.keys())),
         unused=tuple(sorted(n for n in source.keys() - filled.keys() if _NO_WEIGHT not in n)),
         unfolded=tuple(sorted(folded)),
+        pictures=pictures_of_checkpoint(path) if of_gasedge else TrainedPictures(complete=True),
     )
 
 
