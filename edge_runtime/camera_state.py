@@ -5,6 +5,7 @@ The worker feeds it, the status thread asks it, so it holds a lock; it reads no 
 
 from __future__ import annotations
 
+import importlib.metadata
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
     from contract.geometry import FrameFit
     from contract.tags import Value
-    from edge_runtime.config import HealthConfig, LeakConfig
+    from edge_runtime.config import CameraConfig, DaemonConfig, HealthConfig, LeakConfig
     from edge_runtime.frames import Frame
     from edge_runtime.regions import GasField
     from edge_runtime.supervision import Look
 
-__all__ = ["CameraState", "ModelFacts"]
+__all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 
 _RATE_WINDOW_S = 5.0
 _LATENCIES = 256
@@ -253,3 +254,16 @@ class CameraState:
             ),
             "Frame/Dropped": dropped,
         }
+
+
+def camera_state_of(config: DaemonConfig, camera: CameraConfig, unit_id: int) -> CameraState:
+    """The state of a configured camera that nobody has looked at yet."""
+    return CameraState(
+        camera.name,
+        unit_id,
+        health=config.health,
+        leak=config.leak_of(camera),
+        size=camera.picture_size,
+        is_test=camera.uri().is_test,
+        version=importlib.metadata.version("gasedge"),
+    )

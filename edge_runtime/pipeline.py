@@ -8,7 +8,6 @@ hangs becomes *unknown* at the plant without the worker's help.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import logging
 import random
 import threading
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
-from edge_runtime.camera_state import CameraState, ModelFacts
+from edge_runtime.camera_state import ModelFacts, camera_state_of
 from edge_runtime.latest import LatestFrame
 from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
 from edge_runtime.reconnect import back_off_s
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from contract.segmenter import Run, Segmentation
     from contract.tags import CameraSnapshot
+    from edge_runtime.camera_state import CameraState
     from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
     from edge_runtime.frames import Frame
     from edge_runtime.model import RunningModel
@@ -171,15 +171,7 @@ class Pipeline:
     def _line(self, camera: CameraConfig, unit: int) -> _Line:
         uri = camera.uri()
         slot = LatestFrame(self._arrived)
-        state = CameraState(
-            camera.name,
-            unit,
-            health=self._config.health,
-            leak=self._config.leak_of(camera),
-            size=camera.picture_size,
-            is_test=uri.is_test,
-            version=importlib.metadata.version("gasedge"),
-        )
+        state = camera_state_of(self._config, camera, unit)
         reader = CameraReader(camera.name, uri, slot)
         return _Line(camera, slot, reader, state, uri.is_test, uri.every)
 

@@ -16,7 +16,7 @@ from edge_runtime.plant.link import peer_uid
 from edge_runtime.plant.messages import PREFIX_BYTES, Picture, decode_message, sizes_from_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from edge_runtime.plant.freshness import Heard, Published
@@ -29,13 +29,26 @@ _MAX_CONNECTIONS = 16
 
 
 class Board:
-    """The last word of every camera; what it shows depends on when it is asked."""
+    """The last word of every camera; what it shows depends on when it is asked.
 
-    def __init__(self, cameras: Sequence[str], limits: Limits) -> None:
+    Args:
+        cameras: their names; the first has unit id 1.
+        limits: when values grow old.
+        clock_ns: the monotonic clock; a replay brings its own.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        limits: Limits,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.cameras = tuple(cameras)  # the first has unit id 1
         self.news = asyncio.Event()
         self.pictures: dict[str, Picture] = {}
         self._limits = limits
+        self._clock_ns = clock_ns
         self._heard: dict[str, Heard] = {}
         self._warned: set[str] = set()
 
@@ -45,7 +58,7 @@ class Board:
             camera,
             self.cameras.index(camera) + 1,
             self._heard.get(camera),
-            now_ns=time.monotonic_ns(),
+            now_ns=self._clock_ns(),
             limits=self._limits,
         )
 
@@ -66,7 +79,7 @@ class Board:
             self.pictures[camera] = message
             return
         # a sender's clock cannot run ahead of ours: they are the same clock
-        sent_ns = min(message.sent_ns, time.monotonic_ns())
+        sent_ns = min(message.sent_ns, self._clock_ns())
         self._heard[camera] = hear(
             self._heard.get(camera), message.snapshot, sent_ns=sent_ns, age_ns=message.age_ns
         )
