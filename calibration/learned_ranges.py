@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from calibration.range_methods import DEFAULT_METHOD, INT8_MAX, LEARNED
+from calibration.range_methods import DEFAULT_METHOD, LEARNED
+from contract.calibrated_ranges import INT8_MAX
 from contract.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def take_learned(
     if absent := sorted(scales.keys() - watched.keys()):
         raise InputError(
             f"the network was fine-tuned with {absent[0]} in int8, which is not quantised now; "
-            "calibrate with the --stem, --head and --concat of the bundle that it learned from"
+            "give the --stem, --head and --concat-scale of the bundle that it learned from"
         )
     for name, scale in scales.items():
         watched[name].learned = scale * INT8_MAX

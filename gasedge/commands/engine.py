@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,9 @@ def show(engine: Path, bundle: Path | None, picture: Path | None, as_json: bool)
     if picture is not None:
         bars = "milliseconds of one frame" if times_ms else f"bytes moved ({not_timed})"
         svg = engine_svg(facts, reading, times_ms, f"bars: {bars}")
-        page = f"<!doctype html><meta charset=utf-8><title>{engine.name}</title>{svg}\n"
+        page = (
+            f"<!doctype html><meta charset=utf-8><title>{html.escape(engine.name)}</title>{svg}\n"
+        )
         write_text(picture, page if picture.suffix.lower() == ".html" else svg + "\n")
     if as_json:
         layers = [

@@ -56,6 +56,16 @@ def test_picture_has_a_bar_for_every_layer(engine, tmp_path, capsys, suffix):
     assert text.startswith("<svg" if suffix == ".svg" else "<!doctype html>")
 
 
+def test_the_page_holds_a_name_as_text_not_as_markup(engine, tmp_path, capsys):
+    named = engine.with_name("<b>bold</b>.engine".replace("/", "_"))
+    engine.rename(named)
+    fingerprint_path(engine).rename(fingerprint_path(named))
+    shown(capsys, named, "--picture", tmp_path / "layers.html")
+    page = (tmp_path / "layers.html").read_text()
+    assert "<b>" not in page
+    assert page.count("&lt;b&gt;bold") >= 2  # title and first line
+
+
 def test_bad_input_is_one_line(engine, tmp_path, capsys):
     def refused(*arguments):
         code = main(["engine", "show", *map(str, arguments)])
