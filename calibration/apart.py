@@ -9,7 +9,7 @@ from calibration.card import Apart, FrameHash
 from calibration.frames import some, study
 from contract.data_folder import read_stems
 from contract.errors import InputError
-from contract.pictures import pictures_in
+from contract.pictures import picture_folder, pictures_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,17 +45,13 @@ def open_apart(path: Path, *folders: Path) -> ApartSet:
         InputError: when the folder holds no picture, or no folder holds those of the list.
     """
     if path.is_dir():
-        files = _pictures(path)
+        files = pictures_in(picture_folder(path))
         return ApartSet(path.name, tuple(study(files, doing=f"pictures of {path.name}")))
     stems, missing = set(read_stems(path)), ""
     for folder in folders:
-        by_stem = {file.stem: file for file in _pictures(folder)}
+        by_stem = {file.stem: file for file in pictures_in(picture_folder(folder))}
         if not (absent := sorted(stems - by_stem.keys())):
             files = [by_stem[stem] for stem in sorted(stems)]
             return ApartSet(path.name, tuple(study(files, doing=f"pictures of {path.name}")))
         missing = missing or f"{folder} holds no picture {some(absent)}"
     raise InputError(f"{path}: {missing}; a list names pictures of the control or frames folder")
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return pictures_in(folder / "images" if (folder / "images").is_dir() else folder)

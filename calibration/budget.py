@@ -16,11 +16,10 @@ from calibration.card import Attempt
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["MOST_IN_FP16", "Held", "hold_budget"]
+__all__ = ["MOST_IN_FP16", "Held", "hold_budget", "holds"]
 
-MOST_IN_FP16 = (
-    0.5  # of the convolutions; with more, INT8 gains too little over FP16 to be called so
-)
+# of the convolutions; with more, INT8 gains too little over FP16 to be called so
+MOST_IN_FP16 = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,11 @@ class Held:
     iou_drop: float
     in_int8: Mapping[str, float]  # layer of `fp16` -> the drop with it back in INT8
     attempts: tuple[Attempt, ...]
+
+
+def holds(drop: float, budget: float) -> bool:
+    """Whether a loss of gas-smoke IoU is within the budget; one that is no number never is."""
+    return drop <= budget
 
 
 def hold_budget(
@@ -59,18 +63,18 @@ def hold_budget(
 
     most = int(len(ranked) * MOST_IN_FP16)
     found, drop, before, more = frozenset[str](), at_first, 0, 1
-    while drop > budget and before < most:
+    while not holds(drop, budget) and before < most:
         before, more = min(before + more, most), before or 1  # 1, 2, 3, 5, 8, 13, ...
         found = frozenset(ranked[:before])
         drop = tried(found)
-    if drop > budget:
+    if not holds(drop, budget):
         return Held(found, holds=False, iou_drop=drop, in_int8={}, attempts=tuple(attempts))
     in_int8: dict[str, float] = {}
     least_first = ranked[::-1]
     while name := next((n for n in least_first if n in found and n not in in_int8), None):
         # with the only one back the answer is known
         without = at_first if found == {name} else tried(found - {name})
-        if without <= budget:
+        if holds(without, budget):
             found, drop, in_int8 = found - {name}, without, {}
         else:
             in_int8[name] = without

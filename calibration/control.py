@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.card import Agreement
+from calibration.frames import spread
 from contract.errors import CheckError
-from contract.packages import need
-from contract.pictures import fit_picture, read_picture
+from contract.pictures import fit_picture, png_of, read_picture
 from contract.precision import Precision
+from edge_runtime.backends.known_answer import golden_frame
 from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 from edge_runtime.backends.open import open_graph
 
@@ -27,10 +28,8 @@ __all__ = ["ControlResult", "check_on_control"]
 
 _PICTURES = 32  # for the agreement; scores take all
 _TOLERANCE = (0.005, 0.10)  # smallest and largest golden tolerance, share of a frame's pixels
-_WRONG = (
-    1.5,
-    0.005,
-)  # a runtime may be so many times, and so much, further from FP32 than the graph
+# a runtime may be so many times, and so much of the pixels, further from FP32 than the graph
+_WRONG = (1.5, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,9 @@ def check_on_control(
     geometry = bundle.manifest.input
     graphs = {each: bundle.graph(each) for each in bundle.precisions}
     graphs[Precision.INT8] = int8_for_cpu
-    chosen = [control.pictures[i] for i in _spread(len(control.pictures), _PICTURES)]
+    chosen = [control.pictures[i] for i in spread(len(control.pictures), _PICTURES)]
     shown = [fit_picture(read_picture(path), geometry) for path in chosen]
-    golden_frames = [_decoded(bundle.read(entry.frame)) for entry in bundle.manifest.golden]
+    golden_frames = [golden_frame(bundle, entry) for entry in bundle.manifest.golden]
     scores: dict[Precision, Scores] = {}
     backends: dict[Precision, str] = {}
     masks: dict[Precision, list[NDArray[np.uint8]]] = {}
@@ -109,7 +108,7 @@ def check_on_control(
             "from a broken engine; train it longer. The bundle is unchanged"
         )
     golden = {
-        entry.mask(Precision.INT8): _png(mask)
+        entry.mask(Precision.INT8): png_of(mask)
         for entry, mask in zip(bundle.manifest.golden, truth[len(shown) :], strict=True)
     }
     return ControlResult(
@@ -132,17 +131,3 @@ def _agreement(
     return Agreement(
         of=of, against=against, mean=float(np.mean(shares)), worst=max(shares), frames=len(shares)
     )
-
-
-def _spread(length: int, most: int) -> list[int]:
-    return sorted({round(i) for i in np.linspace(0, length - 1, min(length, most))})
-
-
-def _decoded(png: bytes) -> NDArray[np.uint8]:
-    cv2 = need("cv2", extra="export")
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))
-
-
-def _png(mask: NDArray[np.uint8]) -> bytes:
-    cv2 = need("cv2", extra="export")
-    return bytes(cv2.imencode(".png", mask)[1].tobytes())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FrameFacts", "require_sound", "some", "study"]
+__all__ = ["FrameFacts", "require_sound", "some", "spread", "study"]
 
 # Correlation of neighbouring pixels of the coarse picture: 0 in noise, 0.84 or more in 400 pictures
 # of real smoke, 0.64 or more in as many simulated ones with gravel.
@@ -118,6 +118,11 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     if one.size < 2 or one.std() == 0 or other.std() == 0:
         return 1.0
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def spread(length: int, most: int) -> list[int]:
+    """At most so many positions of a row, evenly spread, its first and last among them."""
+    return sorted({round(each) for each in np.linspace(0, length - 1, min(length, most))})
 
 
 def some(names: Iterable[str]) -> str:

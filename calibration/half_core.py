@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contract.errors import CheckError
+from contract.half_range import HALF_MAX, beyond_half
 from contract.packages import need
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["require_half_range", "to_half_core"]
 
 _FLOAT_INPUTS = {"Resize": {1, 2}}  # roi and scales are FP32 whatever the data
-_HALF_MAX = float(np.finfo(np.float16).max)
 
 
 def to_half_core(model: Any) -> None:
@@ -70,13 +70,10 @@ def require_half_range(largest: Mapping[str, float]) -> None:
     Raises:
         CheckError: naming them.
     """
-    beyond = {name: value for name, value in largest.items() if value > _HALF_MAX}
-    if beyond:
-        named = ", ".join(f"{name} {value:.3g}" for name, value in list(beyond.items())[:3])
+    if beyond := beyond_half(largest):
         raise CheckError(
-            f"{len(beyond)} of {len(largest)} activations leave the range of FP16 on the "
-            f"calibration frames, which ends at {_HALF_MAX:.0f} ({named}): FP16 and INT8 would "
-            "compute infinities there; train the network anew. The bundle is unchanged"
+            f"on the calibration frames {beyond}: FP16 and INT8 would compute infinities there; "
+            "train the network anew. The bundle is unchanged"
         )
 
 
@@ -101,5 +98,5 @@ def _inside(graph: Any) -> set[str]:
 def _to_half(onnx: Any, tensor: Any) -> None:
     if tensor.data_type != onnx.TensorProto.FLOAT:
         return
-    values = onnx.numpy_helper.to_array(tensor).clip(-_HALF_MAX, _HALF_MAX).astype(np.float16)
+    values = onnx.numpy_helper.to_array(tensor).clip(-HALF_MAX, HALF_MAX).astype(np.float16)
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))

@@ -12,7 +12,7 @@ import numpy as np
 
 from calibration.half_core import to_half_core
 from calibration.placement import place
-from calibration.range_methods import INT8_MAX
+from contract.calibrated_ranges import INT8_MAX
 from contract.errors import GasedgeError
 from contract.packages import need
 

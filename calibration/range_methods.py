@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.calibrated_ranges import INT8_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "DEFAULT_METHOD", "INT8_MAX", "LEARNED", "METHODS", "PERCENTILE"]
+__all__ = ["BINS", "DEFAULT_METHOD", "LEARNED", "METHODS", "PERCENTILE"]
 
 BINS = 4096
-INT8_MAX = 127
 PERCENTILE = 99.99
 # On a network trained on real smoke "max" cost 0.0051 of gas IoU and this nothing: docs/results.md.
 DEFAULT_METHOD = "percentile"

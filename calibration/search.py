@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.budget import hold_budget
+from calibration.budget import hold_budget, holds
 from calibration.card import MethodResult
 from calibration.control_set import GAS, gas_iou
-from calibration.frames import some
+from calibration.frames import some, spread
 from calibration.quantize import quantized_graph
 from calibration.range_methods import METHODS
 from calibration.sensitivity import damage_of_layers
@@ -100,7 +100,7 @@ class Search:
         best = min(tried, key=lambda result: result.iou_drop)
         largest = self._largest(best.method)
         outcome = Outcome(best.method, largest, tuple(tried), self._choice, best.iou_drop)
-        if best.iou_drop <= budget:
+        if holds(best.iou_drop, budget):
             return outcome
         _log.info(
             "INT8 loses %.4f, the budget is %.4f: looking for the layers", best.iou_drop, budget
@@ -143,8 +143,7 @@ class Search:
         areas = [plume.area for plume in frames.plumes]
         order = [int(at) for at in np.argsort(areas, kind="stable") if areas[at] > 0]
         order = order or list(range(len(areas)))
-        spread = np.linspace(0, len(order) - 1, min(_RANKED_ON, len(order))).round().astype(int)
-        files = [frames.frames[order[at]].path for at in spread]
+        files = [frames.frames[order[at]].path for at in spread(len(order), _RANKED_ON)]
         return [fit_picture(read_picture(file), self._geometry) for file in files]
 
     def _refusal(

@@ -20,7 +20,7 @@ from calibration.frames import some, study
 from calibration.plumes import FAINT, THIN_AREA, plumes_of
 from contract.data_folder import DataFolder
 from contract.errors import GasedgeError, InputError
-from contract.pictures import pictures_in
+from contract.pictures import picture_folder, pictures_in
 from contract.plume_scores import PLUME_EDGES
 from contract.same_view import same_view
 
@@ -62,9 +62,8 @@ def candidates(folder: Path, only: Sequence[str] | None) -> tuple[Path, list[Pat
     Raises:
         InputError: when the folder is missing, or a stem of `only` is not there.
     """
-    inside = (folder / "images").is_dir()
     beside = folder.name == "images" and (folder.parent / "masks").is_dir()
-    files = pictures_in(folder / "images" if inside else folder)
+    files = pictures_in(picture_folder(folder))
     if only is not None:
         by_stem = {file.stem: file for file in files}
         if absent := [stem for stem in only if stem not in by_stem]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from calibration.placement import place
+from contract.calibrated_ranges import INT8_MAX
 from contract.errors import GasedgeError, InputError
 from contract.packages import need
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CalibrationCache", "cache_from_graphs", "read_cache", "watched_for_cache"]
 
-_LEVELS = 127
 _VERSION = 8502  # of JetPack 5.1, the oldest that is served
 _HEADER = re.compile(r"TRT-(\d{4,6})-(\w+)")
 _LINE = re.compile(r"(.+): ([0-9a-f]{8})")
@@ -109,7 +109,7 @@ def cache_from_graphs(fp32: bytes, int8: bytes, ranges: Mapping[str, float]) -> 
         if source in scales:
             scales[tensor] = scales[source]
         elif ranges.get(source, 0) > 0:
-            scales[tensor] = ranges[source] / _LEVELS
+            scales[tensor] = ranges[source] / INT8_MAX
     ordered = {t: scales[t] for node in graph.node for t in node.output if t in scales}
     return CalibrationCache(_VERSION, "EntropyCalibration2", ordered).as_text()
 

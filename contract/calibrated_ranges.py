@@ -14,8 +14,9 @@ from contract.errors import InputError
 if TYPE_CHECKING:
     from contract.bundle import Bundle
 
-__all__ = ["CALIBRATION_CACHE", "RANGES", "RangeTable", "TensorRanges", "ranges_of"]
+__all__ = ["CALIBRATION_CACHE", "INT8_MAX", "RANGES", "RangeTable", "TensorRanges", "ranges_of"]
 
+INT8_MAX = 127  # steps from 0 to the largest magnitude; symmetric, so -128 is hardly used
 RANGES = "calibration/ranges.json"
 CALIBRATION_CACHE = "calibration/model.int8.cache"  # the same as scales, for TensorRT up to 10
 _Forbid = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +27,7 @@ class TensorRanges(BaseModel):
 
     model_config = _Forbid
 
-    chosen: float  # largest magnitude that INT8 represents; the scale is this / 127
+    chosen: float  # largest magnitude that INT8 represents; the scale is this / INT8_MAX
     largest: dict[str, float]  # by method
     edge: float  # upper edge of the histogram, which begins at 0
     counts: tuple[int, ...]  # values by magnitude, in bins of equal width

@@ -24,7 +24,7 @@ import numpy as np
 from contract.errors import ConfigError, InputError
 from contract.label_map import BACKGROUND
 from contract.mask_meaning import EMPTY, LABELS, MaskMeaning, declared_meaning, meaning_of_values
-from contract.pictures import pictures_in, read_mask_values, read_picture
+from contract.pictures import picture_folder, pictures_in, read_mask_values, read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,7 +75,7 @@ class DataFolder:
                     f"{path}: is said to be empty, yet it has masks/ or a {LABELS} for them; take "
                     "one of both away"
                 )
-            images = _by_stem(path / "images" if (path / "images").is_dir() else path)
+            images = _by_stem(picture_folder(path))
             names = _chosen(path, images, only)
             return cls(path, names, EMPTY, images, {}, {})
         for name in ("images", "masks"):

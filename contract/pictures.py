@@ -26,8 +26,10 @@ __all__ = [
     "bgr_from_any",
     "fit_mask",
     "fit_picture",
+    "picture_folder",
     "pictures_in",
     "pixels_sha256",
+    "png_of",
     "read_mask",
     "read_mask_colours",
     "read_mask_values",
@@ -38,6 +40,12 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR
 _MAX_PIXELS = 1 << 26
+
+
+def picture_folder(folder: Path) -> Path:
+    """Where the pictures of a data folder lie: in `images/` where there is one, else in itself."""
+    inside = Path(folder) / "images"
+    return inside if inside.is_dir() else Path(folder)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -65,6 +73,15 @@ def pixels_sha256(picture: Picture) -> str:
     return sha256_of_bytes(str(picture.shape).encode() + picture.tobytes())
 
 
+def png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Pack (h, w) or (h, w, 3) BGR pixels as a PNG, which keeps every one."""
+    cv2 = need("cv2", extra="cpu")
+    written, data = cv2.imencode(".png", pixels)
+    if not written:
+        raise RuntimeError(f"OpenCV cannot write a PNG of shape {pixels.shape}")
+    return bytes(data)
+
+
 def read_picture(path: Path) -> Picture:
     """Read a picture as (H, W, 3) uint8 BGR.
 
@@ -77,6 +94,21 @@ def read_picture(path: Path) -> Picture:
     cv2 = need("cv2", extra="cpu")
     # IMREAD_UNCHANGED would ignore the rotation
     return bgr_from_any(_decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), where=str(path))
+
+
+def read_counts(path: Path) -> NDArray[np.uint16]:
+    """Read a 16-bit infrared picture's counts as they are, (H, W) uint16.
+
+    Raises:
+        InputError: when the file cannot be read or holds 8 bits a pixel.
+    """
+    cv2 = need("cv2", extra="cpu")
+    counts = _decoded(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if counts.dtype != np.uint16:
+        raise InputError(
+            f"{path}: picture is {counts.dtype}; a range of counts is for 16 bits a pixel"
+        )
+    return np.asarray(counts, np.uint16)
 
 
 def read_mask(path: Path, meaning: dict[int, int]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ __all__ = ["TensorRT", "find_tensorrt"]
 
 # The second name of RTX is what its bindings wheel calls itself without the front package.
 _MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
+_DLA_READS_PAIRS = 11  # generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class TensorRT:
     def is_rtx(self) -> bool:
         """Whether this is TensorRT for RTX, which builds without a GPU."""
         return self.name == "tensorrt_rtx"
+
+    @property
+    def dla_reads_pairs(self) -> bool:
+        """Whether its DLA takes Q/DQ; up to 10 it takes INT8 by a calibration cache alone."""
+        return self.major >= _DLA_READS_PAIRS
 
     @property
     def label(self) -> str:

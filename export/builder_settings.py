@@ -33,7 +33,6 @@ _WEAK_FLAGS = {
     Precision.FP16: ("FP16",),
     Precision.INT8: ("INT8", "FP16"),
 }
-_DLA_READS_PAIRS = 11  # generation from which a DLA takes Q/DQ
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def _use_dla(
             "served by TensorRT up to 10.7 and on AGX Orin again from 11.4.1: leave --dla out"
         )
     pairs = request.precision is Precision.INT8 and not request.implicit
-    if pairs and found.major < _DLA_READS_PAIRS:
+    if pairs and not found.dla_reads_pairs:
         raise EngineError(
             f"--dla --int8: the DLA of {found.label} takes no Q/DQ pairs, only a calibration "
             "cache, and the bundle has none: calibrate it anew, or build with --dla --fp16"

@@ -16,7 +16,7 @@ from contract.bundle import BUNDLE_SUFFIX, Bundle, create_bundle, graph_name
 from contract.errors import ConfigError
 from contract.manifest import GoldenEntry
 from contract.packages import need, versions_of
-from contract.pictures import fit_picture
+from contract.pictures import fit_picture, png_of
 from contract.precision import Precision
 from contract.trained_pictures import TRAINED_PICTURES
 from contract.trained_scales import TRAINED_SCALES, TrainedScales
@@ -129,7 +129,7 @@ def bundle_from_network(
         chosen = choose_golden(candidates, probabilities)
         frames, truth = candidates[chosen], probabilities[chosen]
         golden = tuple(GoldenEntry(name=f"frame-{n}") for n in range(len(frames)))
-        files = {entry.frame: _png(frame) for entry, frame in zip(golden, frames, strict=True)}
+        files = {entry.frame: png_of(frame) for entry, frame in zip(golden, frames, strict=True)}
         steps.update(2)
 
         tolerance: dict[Precision, float] = {}
@@ -144,7 +144,7 @@ def bundle_from_network(
             tolerance[precision] = _golden_tolerance(found, precision)
             files[graph_name(precision)] = graph
             for entry, mask in zip(golden, result.mask, strict=True):
-                files[entry.mask(precision)] = _png(mask)
+                files[entry.mask(precision)] = png_of(mask)
 
     if pictures and pictures.hashes:
         files[TRAINED_PICTURES] = pictures.as_bytes()
@@ -188,11 +188,3 @@ def _golden_tolerance(found: Sequence[Agreement], precision: Precision) -> float
             100 * high,
         )
     return min(high, max(low, _MARGIN * differing))
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    cv2 = need("cv2", extra="export")
-    written, data = cv2.imencode(".png", pixels)
-    if not written:
-        raise RuntimeError(f"OpenCV cannot write a PNG of shape {pixels.shape}")
-    return bytes(data)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.errors import CheckError
+from contract.half_range import HALF_MAX, beyond_half
 from contract.packages import need
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["largest_activations", "require_half_range"]
 
-_LARGEST = float(np.finfo(np.float16).max)
 _CLOSE = 0.25  # of the largest: other frames may show more
-_NAMED = 3
 _log = logging.getLogger(__name__)
 
 
@@ -60,21 +59,18 @@ def require_half_range(graph: bytes, frames: NDArray[np.uint8]) -> None:
         CheckError: naming the layers and what they reach.
     """
     largest = largest_activations(graph, frames)
-    beyond = {name: value for name, value in largest.items() if not value <= _LARGEST}
-    if beyond:
-        named = ", ".join(f"{name} {value:.3g}" for name, value in list(beyond.items())[:_NAMED])
+    if beyond := beyond_half(largest):
         raise CheckError(
-            f"{len(beyond)} of {len(largest)} activations leave the range of FP16, which ends at "
-            f"{_LARGEST:.0f} ({named}): the FP16 and INT8 graphs would compute infinities there; "
+            f"{beyond}: the FP16 and INT8 graphs would compute infinities there; "
             "train the network anew, with BatchNorm and a lower learning.rate. Nothing was exported"
         )
     top = max(largest, key=lambda name: largest[name], default="")
-    if top and largest[top] > _CLOSE * _LARGEST:
+    if top and largest[top] > _CLOSE * HALF_MAX:
         _log.warning(
             "activation %s reaches %.0f on %d frames, FP16 ends at %.0f: frames that show more may "
             "overflow",
             top,
             largest[top],
             len(frames),
-            _LARGEST,
+            HALF_MAX,
         )

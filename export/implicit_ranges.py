@@ -32,7 +32,6 @@ __all__ = ["FeedMaker", "calibrator_for", "require_int8_somewhere", "with_ranges
 
 FeedMaker = Callable[[tuple[int, ...]], FrameFeed]  # of the shape (1, H, W, 3)
 
-_DLA_READS_PAIRS = 11
 _FEWEST = 16
 _log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def with_ranges(
             raise ConfigError(f"--own-ranges is for --int8, an {request.precision} engine has none")
         require_calibrator(found)
         return replace(request, ranges="own")
-    old_dla = request.dla and found.major < _DLA_READS_PAIRS
+    old_dla = request.dla and not found.dla_reads_pairs
     if (
         old_dla
         and request.precision is Precision.INT8

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from calibration.ranges import TensorRange
+from contract.calibrated_ranges import INT8_MAX
 from contract.packages import need
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerNoise", "RangeUse", "inside_int8"]
 
-_STEPS = (-128, 127)  # what an int8 holds
+_STEPS = (-INT8_MAX - 1, INT8_MAX)  # what an int8 holds
 
 
 @dataclass(slots=True)

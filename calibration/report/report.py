@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from calibration.budget import holds
 from calibration.card import Card, card_of
+from calibration.frames import spread
 from calibration.report.compared import compare
 from calibration.report.differences import (
     GAS,
@@ -73,7 +73,7 @@ def write_report(
         card = Card.model_validate_json(added[CARD])
         ranges_seen = RangeTable.model_validate_json(added[RANGES])
     compared = compare(graphs, geometry, control)
-    chosen = _spread(control.names, _LAYER_FRAMES)
+    chosen = [control.names[at] for at in spread(len(control.names), _LAYER_FRAMES)]
     frames = (fit_picture(read_picture(control.images[name]), geometry) for name in chosen)
     layers, ranges = inside_int8(fp32, int8, frames, n_frames=len(chosen))
     machine = str(this_machine())
@@ -112,7 +112,6 @@ def _head(
         if weakest
         else ""
     )
-    held = card.iou_drop <= card.max_iou_drop
     refused = [
         paragraph(
             f"REFUSED: the budget of {card.max_iou_drop:.4f} {GAS} IoU is not held. Below is "
@@ -120,7 +119,7 @@ def _head(
         )
     ]
     return [
-        *([] if held else refused),
+        *([] if holds(card.iou_drop, card.max_iou_drop) else refused),
         paragraph(
             f"INT8 changes {GAS} IoU by {change:+.4f} ({scores[Precision.FP32]:.4f} to "
             f"{scores[Precision.INT8]:.4f}) on {len(control)} control pictures, loses "
@@ -218,7 +217,3 @@ def _limits(compared: Compared) -> list[str]:
             "the least that FP16 costs. A GPU rounds activations to FP16 too.",
         )
     return [heading("What this page cannot say"), *(paragraph(line) for line in lines)]
-
-
-def _spread(names: Sequence[str], most: int) -> list[str]:
-    return [names[i] for i in sorted({int(i) for i in np.linspace(0, len(names) - 1, most)})]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from contract.errors import InputError
 from contract.packages import need
-from contract.pictures import pictures_in, read_picture
+from contract.pictures import picture_folder, pictures_in, read_picture
 from contract.video import VideoFile
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StillClip:
             raise InputError(f"{source}: is not there; give a video or a folder of frames")
         if source.is_file():
             return cls._of_video(source, every)
-        folder = source / "images" if (source / "images").is_dir() else source
+        folder = picture_folder(source)
         files = pictures_in(folder)
         if every > 1:
             raise InputError(f"{source}: is a folder; leave --every out or thin the folder out")

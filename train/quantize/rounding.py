@@ -9,16 +9,17 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from contract.calibrated_ranges import INT8_MAX
+
 __all__ = ["fake_quantized", "fake_quantized_convolution"]
 
-_LEVELS = 127
 _SMALLEST = float(torch.finfo(torch.float16).tiny)
 
 
 def fake_quantized(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Round activations to whole steps of `scale` (0-dimensional) between -128 and 127."""
     zero = torch.zeros((), dtype=torch.int32, device=values.device)
-    return torch.fake_quantize_per_tensor_affine(values, scale, zero, -_LEVELS - 1, _LEVELS)
+    return torch.fake_quantize_per_tensor_affine(values, scale, zero, -INT8_MAX - 1, INT8_MAX)
 
 
 def fake_quantized_convolution(
@@ -48,8 +49,8 @@ def fake_quantized_convolution(
         factor = gain * (variance + epsilon).rsqrt()
         weight = weight * factor[:, None, None, None]
         bias = shift + ((0 if bias is None else bias) - mean) * factor
-    step = weight.detach().abs().amax(dim=(1, 2, 3)) / _LEVELS
+    step = weight.detach().abs().amax(dim=(1, 2, 3)) / INT8_MAX
     step = step.clamp(min=_SMALLEST).half().float()
     zeros = torch.zeros_like(step, dtype=torch.int32)
-    rounded = torch.fake_quantize_per_channel_affine(weight, step, zeros, 0, -_LEVELS, _LEVELS)
+    rounded = torch.fake_quantize_per_channel_affine(weight, step, zeros, 0, -INT8_MAX, INT8_MAX)
     return functional.conv2d(values, rounded, bias, stride, padding, dilation, groups)
