@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from edge_runtime.model import RunningModel
     from edge_runtime.overlay_video import OverlayVideo
 
-__all__ = ["NEW_PROCESS", "Link", "Pipeline"]
+__all__ = ["NEW_PROCESS", "STATUS_S", "Link", "Pipeline"]
 
 _log = logging.getLogger(__name__)
 
 NEW_PROCESS = DeviceError.exit_code  # exit code that asks for a new process
-_STATUS_S = 0.25
+STATUS_S = 0.25
+"""Seconds between two looks of the status thread."""
 _SHOW_S = 0.2  # at most five pictures a second and camera
 _CARD_S = 1.0
 _GATHER_S = 0.005  # how long a run waits for the pictures of further cameras
@@ -305,7 +306,7 @@ class Pipeline:
 
     def _publish_status(self, stop: threading.Event) -> None:
         try:
-            while not stop.wait(_STATUS_S):
+            while not stop.wait(STATUS_S):
                 self._publish_all()
         except Exception:  # noqa: BLE001 - whatever it is, it must not go unnoticed
             # without this thread a lost camera would go unnoticed: a new process is better

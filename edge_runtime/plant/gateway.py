@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from edge_runtime.plant.config import PlantConfig
 
-__all__ = ["run_gateway"]
+__all__ = ["WATCH_S", "run_gateway"]
 
 _log = logging.getLogger(__name__)
 
-_WATCH_S = 0.1  # values grow old by time alone, so look even when nothing arrives
+WATCH_S = 0.1
+"""Seconds between two looks at the board: values grow old by time alone."""
 _REST_S = 0.03  # and do not look more often than this when much arrives
 _MAX_CAMERAS = 16
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -102,4 +103,4 @@ async def _watch(board: Board, tree: Any) -> None:
                 await tree.publish(shown)
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(board.news.wait(), _WATCH_S - _REST_S)
+            await asyncio.wait_for(board.news.wait(), WATCH_S - _REST_S)

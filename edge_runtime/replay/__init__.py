@@ -1,0 +1,1 @@
+"""The whole daemon on a virtual clock: clips in, every change at the plant out."""
