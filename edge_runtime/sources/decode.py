@@ -18,48 +18,45 @@ from edge_runtime.sources.uri import SourceUri
 from edge_runtime.sources.wire import Header, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["main", "pictures_of"]
+    from edge_runtime.sources.shot import Shot
+
+__all__ = ["main", "pictures_of", "shots_of"]
 
 
 def pictures_of(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of any source, without when they were taken; see `shots_of`."""
+    return (shot.picture for shot in shots_of(uri, lambda _: None))
+
+
+def shots_of(uri: SourceUri, note: Callable[[str], None]) -> Iterator[Shot]:
     """Pictures of any source: paced unless `every` is asked, again and again with `loop`.
+
+    Args:
+        uri: the source.
+        note: told once which way the pictures take, where there is a choice.
 
     Raises:
         InputError: when the source cannot be opened or breaks off.
     """
     while True:
-        yield from _once(uri)
+        yield from _once(uri, note)
         if not uri.options.get("loop"):
             return
 
 
-def _once(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
-    if uri.scheme == "csi":
-        from edge_runtime.sources.csi import csi_pictures
+def _once(uri: SourceUri, note: Callable[[str], None]) -> Iterator[Shot]:
+    if not uri.is_test:
+        from edge_runtime.sources.cameras import camera_shots
 
-        return csi_pictures(uri)
-    if uri.scheme in ("file", "rtsp", "rtsps", "v4l2"):
-        from edge_runtime.sources import video
+        return camera_shots(uri, note)
+    from edge_runtime.sources.replay import replayed_shots
 
-        if uri.scheme != "file":
-            return video.camera_pictures(uri)
-        pictures, fps = video.file_pictures(uri), video.file_rate(uri)
-    else:
-        from edge_runtime.sources import replay
-
-        fps = uri.fps or replay.DEFAULT_FPS
-        is_folder = uri.scheme == "folder"
-        pictures = replay.folder_pictures(uri) if is_folder else replay.simulated_pictures(uri)
-    if uri.every:
-        return pictures
-    from edge_runtime.sources.replay import paced
-
-    return paced(pictures, fps)
+    return replayed_shots(uri)
 
 
 def main(arguments: list[str]) -> int:
@@ -81,10 +78,13 @@ def _decoded(uri: SourceUri, pipe: int) -> tuple[Kind, str]:
     """Write every picture; then how it ended: a replay that breaks off has ended, too."""
     given = 0
     try:
-        for picture in pictures_of(uri):
+        for shot in shots_of(uri, lambda text: _say(pipe, Kind.NOTE, text)):
+            picture = shot.picture
             height, width = picture.shape[:2]
-            now = time.time_ns(), time.monotonic_ns()
-            _write(pipe, Header(Kind.FRAME, width, height, *now, picture.nbytes).pack())
+            utc_ns, now_ns = time.time_ns(), time.monotonic_ns()
+            taken_ns = now_ns if shot.taken_ns is None else shot.taken_ns
+            taken = utc_ns - (now_ns - taken_ns), taken_ns
+            _write(pipe, Header(Kind.FRAME, width, height, *taken, picture.nbytes).pack())
             _write(pipe, picture.reshape(-1).data)
             given += 1
     except BrokenPipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import select
 import subprocess
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from edge_runtime.sources.uri import SourceUri
 
 __all__ = ["Decoder", "SourceEndedError"]
+
+_log = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20  # fewer, larger reads
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, named from Python 3.10 on
@@ -73,8 +76,18 @@ class Decoder:
         return self._process.pid
 
     def read(self, timeout_s: float) -> tuple[Header, NDArray[np.uint8]] | None:
-        """The next picture with its header; None when a stop was asked for meanwhile."""
+        """The next picture with its header; None when a stop was asked for meanwhile.
+
+        What the decoder notes on the way is logged.
+        """
         deadline = time.monotonic() + timeout_s
+        while True:
+            read = self._message(deadline)
+            if read is None or not isinstance(read, str):
+                return read
+            _log.info("%s", read)
+
+    def _message(self, deadline: float) -> tuple[Header, NDArray[np.uint8]] | str | None:
         head = np.empty(HEADER_BYTES, np.uint8)
         if not self._fill(head, deadline):
             return None
@@ -89,6 +102,8 @@ class Decoder:
         if not self._fill(text, deadline):
             return None
         message = text.tobytes().decode(errors="replace")
+        if header.kind is Kind.NOTE:
+            return message
         raise (SourceEndedError if header.kind is Kind.ENDED else InputError)(message)
 
     def close(self) -> None:

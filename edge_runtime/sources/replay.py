@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from contract.pictures import pictures_in, read_picture
+from contract.pictures import bgr_from_any, pictures_in, read_counts, read_picture
+from edge_runtime.sources.infrared_range import RangeMap
+from edge_runtime.sources.shot import Shot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,38 +18,56 @@ if TYPE_CHECKING:
 
     from edge_runtime.sources.uri import SourceUri
 
-__all__ = ["DEFAULT_FPS", "folder_pictures", "paced", "simulated_pictures"]
+__all__ = ["folder_pictures", "paced", "replayed_pictures", "replayed_shots"]
 
-DEFAULT_FPS = 10.0
+_DEFAULT_FPS = 10.0
+
+Item = TypeVar("Item")
 
 
-def folder_pictures(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
+def replayed_shots(uri: SourceUri) -> Iterator[Shot]:
+    """Pictures of a file, a folder or a simulation, once, paced unless `every` is asked."""
+    fps, pictures = replayed_pictures(uri)
+    timed = pictures if uri.every else paced(pictures, fps)
+    return (Shot(picture) for picture in timed if picture is not None)
+
+
+def replayed_pictures(uri: SourceUri) -> tuple[float, Iterator[NDArray[np.uint8] | None]]:
+    """Pictures a second, and the pictures of a file, a folder or a simulation, as fast as asked.
+
+    None among them stands for a picture that a simulated camera did not give.
+    """
+    fps = uri.fps or _DEFAULT_FPS
+    if uri.scheme == "file":
+        from edge_runtime.sources.video import file_pictures, file_rate
+
+        return file_rate(uri), file_pictures(uri)
+    if uri.scheme == "folder":
+        return fps, folder_pictures(uri, fps)
+    from edge_runtime.sources.simulated import simulated_pictures
+
+    return fps, simulated_pictures(uri, fps)
+
+
+def folder_pictures(uri: SourceUri, fps: float) -> Iterator[NDArray[np.uint8]]:
     """Every picture file of a folder in the order of their names, once.
+
+    Args:
+        uri: the folder; with `range` its pictures hold counts, 16 bits a pixel.
+        fps: rate at which they count as taken, for a range that follows the scene.
 
     Raises:
         InputError: when the folder holds none, or at the first file that cannot be read.
     """
-    for path in pictures_in(Path(uri.target)):
-        yield read_picture(path)
+    counts = RangeMap(uri.options.get("range"))
+    for index, path in enumerate(pictures_in(Path(uri.target))):
+        if "range" in uri.options:
+            yield bgr_from_any(counts.grey(read_counts(path), index / fps), where=str(path))
+        else:
+            yield read_picture(path)
 
 
-def simulated_pictures(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
-    """Pictures of a simulated scene, endless unless `frames` is given."""
-    from contract.simulated_scene import SimulatedScene
-
-    options = uri.options
-    scene = SimulatedScene(
-        kind=str(options.get("kind", "gas")),
-        width=int(options.get("width", 320)),
-        height=int(options.get("height", 240)),
-        seed=int(options.get("seed", 0)),
-    )
-    frames = options.get("frames")
-    for index in itertools.count() if frames is None else range(int(frames)):
-        yield scene.frame(index)[0]
-
-
-def paced(pictures: Iterator[NDArray[np.uint8]], fps: float) -> Iterator[NDArray[np.uint8]]:
+def paced(pictures: Iterator[Item], fps: float) -> Iterator[Item]:
     """Hand on pictures at `fps`; pictures that are late come at once, none is left out."""
     period = 1 / fps
     due = time.monotonic()

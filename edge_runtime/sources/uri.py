@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from edge_runtime.sources.infrared_range import parse_range
+from edge_runtime.sources.simulated import drills
+
 __all__ = ["LIVE_SCHEMES", "SourceUri", "parse_source"]
 
 _OPTIONS: dict[str, dict[str, type]] = {
     "file": {"loop": bool, "every": bool, "fps": float},
-    "folder": {"loop": bool, "every": bool, "fps": float},
-    "rtsp": {},
-    "rtsps": {},
-    "v4l2": {"width": int, "height": int, "fps": float},
+    "folder": {"loop": bool, "every": bool, "fps": float, "range": str},
+    "rtsp": {"width": int, "height": int, "software": bool},
+    "rtsps": {"width": int, "height": int, "software": bool},
+    "v4l2": {"width": int, "height": int, "fps": float, "range": str, "software": bool},
     "csi": {"width": int, "height": int, "fps": float},
+    "genicam": {"width": int, "height": int, "fps": float, "range": str},
     "sim": {
         "kind": str,
         "seed": int,
@@ -26,12 +30,20 @@ _OPTIONS: dict[str, dict[str, type]] = {
         "frames": int,
         "loop": bool,
         "every": bool,
+        "plume": bool,
+        "onset": float,
+        "large": bool,
+        "distractors": bool,
+        "fault": str,
     },
 }
-LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "v4l2", "csi"})
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "v4l2", "csi", "genicam"})
 """Schemes that are cameras; the others replay or simulate, which is published as a test."""
 
-_EXAMPLES = "file:clip.mp4, folder:frames, rtsp://host/stream, v4l2:/dev/video0, csi:0, sim:seed=1"
+_EXAMPLES = (
+    "file:clip.mp4, folder:frames, rtsp://host/stream, v4l2:/dev/video0, csi:0, genicam:NAME, "
+    "sim:seed=1"
+)
 
 Option = bool | int | float | str
 
@@ -41,7 +53,7 @@ class SourceUri:
     """A parsed source. Its text form hides user names and passwords."""
 
     scheme: str
-    target: str  # path, device, sensor number or the whole rtsp URI with its credentials
+    target: str  # path, device, sensor, camera or the whole rtsp URI with its credentials
     options: dict[str, Option]
 
     def __str__(self) -> str:
@@ -65,6 +77,12 @@ class SourceUri:
         """The frame rate that was asked for."""
         fps = self.options.get("fps")
         return float(fps) if fps is not None else None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height that pictures are to be scaled to, in pixels."""
+        width, height = self.options.get("width"), self.options.get("height")
+        return (int(width), int(height)) if width and height else None
 
     @property
     def every(self) -> bool:
@@ -124,7 +142,9 @@ def _rtsp(text: str, scheme: str) -> SourceUri:
         named = False
     if not named or re.search(r"\s", text):
         raise ValueError(f"{scheme}: needs host, port and path, as in rtsp://10.0.0.5:554/stream")
-    return SourceUri(scheme, text, {})
+    # a query belongs to the camera; what stands behind # never leaves us
+    target, _, own = text.partition("#")
+    return SourceUri(scheme, target, _options(scheme, own))
 
 
 def _options(scheme: str, query: str) -> dict[str, Option]:
@@ -137,6 +157,8 @@ def _options(scheme: str, query: str) -> dict[str, Option]:
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'none'}"
             raise ValueError(f"{scheme}: has no option {name!r}; {hint}")
         options[name] = _value(scheme, name, value, kind)
+    if scheme != "sim" and ("width" in options) != ("height" in options):
+        raise ValueError(f"{scheme}: width and height go together")
     return options
 
 
@@ -145,6 +167,16 @@ def _value(scheme: str, name: str, text: str, kind: type) -> Option:
         if text not in ("", "1", "0", "true", "false"):
             raise ValueError(f"{scheme}: {name} is on or off (1 or 0), not {text!r}")
         return text in ("", "1", "true")
+    if name == "range":
+        try:
+            parse_range(text)
+        except ValueError as fault:
+            raise ValueError(f"{scheme}: {fault}") from None
+    if name == "fault":
+        try:
+            drills(text)
+        except ValueError as fault:
+            raise ValueError(f"{scheme}: {fault}") from None
     if kind is str:
         return text
     try:

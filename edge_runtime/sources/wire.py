@@ -21,6 +21,7 @@ class Kind(IntEnum):
     FRAME = 0  # height * width * 3 bytes
     ENDED = 1  # UTF-8 text: how the file or folder came to its end
     FAILED = 2  # UTF-8 text: why there are no (more) pictures
+    NOTE = 3  # UTF-8 text: which way the pictures take
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ def test_every_kind_of_source_is_understood(text: str, scheme: str, target: str)
         ("rtsp:///live", "needs host"),
         ("rtsp://host:99999/live", "needs host"),
         ("file:", "names nothing"),
+        ("genicam:", "names nothing"),
+        ("genicam:cam?range=9-1", "range is auto or LOW-HIGH"),
+        ("rtsp://host/live#width=640", "width and height go together"),
+        ("rtsp://host/live#widht=640", "did you mean width"),
+        ("sim:range=auto", "has no option 'range'"),
     ],
 )
 def test_a_wrong_source_is_refused_with_what_to_do(text: str, said: str):
@@ -57,14 +62,29 @@ def test_a_source_never_shows_its_password(text: str):
     assert "s3cret" in uri.target
 
 
+def test_what_stands_behind_the_hash_of_a_stream_is_ours_and_never_sent():
+    uri = parse_source("rtsp://10.0.0.5/live?channel=2&width=7#width=640&height=480")
+    assert uri.target == "rtsp://10.0.0.5/live?channel=2&width=7"
+    assert uri.size == (640, 480)
+    assert parse_source("rtsp://10.0.0.5/live").size is None
+
+
 def test_credentials_from_a_file_take_the_place_of_those_in_the_uri():
     uri = parse_source("rtsp://a:b@10.0.0.5:554/live").with_credentials("bob:new")
     assert uri.target == "rtsp://bob:new@10.0.0.5:554/live"
 
 
 def test_only_cameras_are_not_called_a_test():
-    texts = ["rtsp://h/x", "v4l2:/dev/video0", "csi:0", "file:a.mp4", "folder:f", "sim:seed=1"]
-    assert [parse_source(t).is_test for t in texts] == [False] * 3 + [True] * 3
+    texts = [
+        "rtsp://h/x",
+        "v4l2:/dev/video0",
+        "csi:0",
+        "genicam:x",
+        "file:a.mp4",
+        "folder:f",
+        "sim:seed=1",
+    ]
+    assert [parse_source(t).is_test for t in texts] == [False] * 4 + [True] * 3
 
 
 def test_relative_paths_are_taken_from_the_given_folder():

@@ -1,0 +1,20 @@
+"""A picture as a source gives it, with when it was taken where the source can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Shot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture of a source."""
+
+    picture: NDArray[np.uint8]  # (h, w, 3) BGR
+    taken_ns: int | None = None  # monotonic clock; None: nothing better than when it was decoded
