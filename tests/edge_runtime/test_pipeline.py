@@ -9,14 +9,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from contract.errors import EngineError, InputError, IntegrityError
+from contract.geometry import InputGeometry
+from contract.label_map import GAS_SMOKE
 from contract.mask_encoding import decode_mask
 from contract.precision import Precision
+from contract.segmenter import Segmentation
 from contract.tags import HealthCode, LeakState, Quality
+from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelConfig
-from edge_runtime.model import open_model
+from edge_runtime.model import RunningModel, open_model
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.pipeline import NEW_PROCESS, Pipeline
 from tests.edge_runtime.conftest import noisy_picture, wait_for
@@ -104,6 +109,85 @@ def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
             30,
         )
         assert {s.camera: s.unit_id for _, s in plant.snapshots} == {"cam0": 1, "cam1": 2}
+
+
+class TwoAtATime:
+    """In the place of the network: paints a picture's number into its mask, sooner or later."""
+
+    depth, name = 2, "two at a time"
+    geometry = InputGeometry(width=64, height=64)
+
+    def __init__(self) -> None:
+        self.most = self.under_way = 0
+
+    def start(self, frames, done):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        mask = np.zeros((1, 64, 64), np.uint8)
+        mask.reshape(-1)[: number_on(frames[0])] = GAS_SMOKE
+        timer = threading.Timer(0.001 * (number_on(frames[0]) % 7), done)
+        timer.start()
+        owner = self
+
+        class OneRun:
+            def is_done(self) -> bool:
+                return not timer.is_alive()
+
+            def result(self):
+                timer.join()
+                owner.under_way -= 1
+                return [Segmentation(mask, mask * 200)]
+
+        return OneRun()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def numbered(number: int):
+    """A noisy 64x64 picture with a number in ten squares, which survive a codec."""
+    picture = noisy_picture(number, width=64, height=64)
+    for bit in range(10):
+        row, column = divmod(bit, 5)
+        square = picture[row * 12 + 2 : row * 12 + 12, column * 12 + 2 : column * 12 + 12]
+        square[:] = 235 if number >> bit & 1 else 20
+    return picture
+
+
+def number_on(picture) -> int:
+    middles = [picture[r * 12 + 7, c * 12 + 7, 0] for r in range(2) for c in range(5)]
+    return sum(int(level > 128) << bit for bit, level in enumerate(middles))
+
+
+def test_each_mask_meets_the_frame_it_was_made_of_once_and_in_order(
+    plant, write_folder, monkeypatch, tiny_bundle: Path
+):
+    folder = write_folder([numbered(number) for number in range(1, 81)])
+    judged: dict[str, list] = {"cam0": [], "cam1": []}
+    segmented = CameraState.segmented
+
+    def spied(state, frame, mask, *rest, **more):
+        judged[state.name].append((frame, number_on(frame.picture), int((mask > 0).sum())))
+        return segmented(state, frame, mask, *rest, **more)
+
+    monkeypatch.setattr(CameraState, "segmented", spied)
+    network = TwoAtATime()
+    facts = ModelFacts("numbers", "ab" * 32, "painted", HealthCode(0))
+    config = config_for(tiny_bundle, f"folder:{folder}?every=1", f"folder:{folder}?every=1")
+    pipeline = Pipeline(config, plant, open_model=lambda _: RunningModel(network, facts))
+    pipeline.run(threading.Event(), until_end=True)
+    assert network.most == 2
+    for seen in judged.values():
+        assert [painted for _, painted, _ in seen] == list(range(1, 81))
+        for frame, painted, gas_px in seen:
+            assert frame.seq == painted == gas_px
+        times = [frame.captured_ns for frame, _, _ in seen]
+        assert times == sorted(set(times))
+        for snapshot in (s for _, s in plant.snapshots if s.source_time_ns):
+            assert snapshot.source_time_ns in {f.captured_ns for f, _, _ in judged[snapshot.camera]}
 
 
 def test_a_frozen_source_is_published_bad_not_clear(tiny_bundle: Path, plant, write_folder):
