@@ -1,7 +1,10 @@
 """The INT8 deploy graph: symmetric int8 as Q/DQ pairs in the graph, everything else in FP16.
 
-Activations have one scale a tensor, weights one a channel; zero points are 0; weights are stored
-as int8; biases stay in floating point, because TensorRT rejects int32 ones.
+Activations have one scale a tensor, weights one a channel; zero points are 0; biases stay in
+floating point, because TensorRT rejects int32 ones. Weights are stored as int8, but at opset 17 as
+the FP32 values of the same steps before a pair: TensorRT 8 takes no int8 constant ("invalid weights
+type of Int8": github.com/megvii-research/Sparsebit/issues/16 and
+github.com/microsoft/onnxruntime/issues/11535).
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def quantized_graph(
     quantised = set(placement.convolutions)
     for node in model.graph.node:
         if node.op_type == "Conv" and node.output[0] in quantised:
-            nodes.append(_weight_dq(onnx, model.graph, node))
+            nodes += _weight_pair(onnx, model.graph, node, stored_as_int8=half)
         nodes.append(node)
         for tensor in node.output:
             if tensor in waiting:
@@ -104,8 +107,8 @@ def _pair(
     ]
 
 
-def _weight_dq(onnx: Any, graph: Any, conv: Any) -> Any:
-    """Store a convolution's weight as int8 by output channel and give its DQ node."""
+def _weight_pair(onnx: Any, graph: Any, conv: Any, *, stored_as_int8: bool) -> list[Any]:
+    """Round a convolution's weight to int8 by output channel; its DQ node, and a Q where needed."""
     name = conv.input[1]
     index = next(i for i, tensor in enumerate(graph.initializer) if tensor.name == name)
     weight: NDArray[np.float32] = onnx.numpy_helper.to_array(graph.initializer[index])
@@ -113,14 +116,20 @@ def _weight_dq(onnx: Any, graph: Any, conv: Any) -> Any:
     scale = np.array([_as_half(each) for each in amax / INT8_MAX], np.float32)
     steps = np.clip(np.rint(weight / scale[:, None, None, None]), -INT8_MAX, INT8_MAX)
     del graph.initializer[index]
-    stored = {
-        f"{name}_int8": steps.astype(np.int8),
-        f"{name}_scale": scale,
-        f"{name}_zero": np.zeros(len(scale), np.int8),
-    }
+    quantised, scale_name, zero = f"{name}_int8", f"{name}_scale", f"{name}_zero"
+    stored = {scale_name: scale, zero: np.zeros(len(scale), np.int8)}
+    if stored_as_int8:
+        stored[quantised] = steps.astype(np.int8)
+    else:
+        stored[name] = (steps * scale[:, None, None, None]).astype(np.float32)
     for key, values in stored.items():
         graph.initializer.append(onnx.numpy_helper.from_array(values, key))
     conv.input[1] = f"{name}_dq"
-    return onnx.helper.make_node(
-        "DequantizeLinear", list(stored), [conv.input[1]], name=conv.input[1], axis=0
-    )
+    pair = [
+        onnx.helper.make_node(kind, [source, scale_name, zero], [result], name=result, axis=0)
+        for kind, source, result in (
+            ("QuantizeLinear", name, quantised),
+            ("DequantizeLinear", quantised, conv.input[1]),
+        )
+    ]
+    return pair[1:] if stored_as_int8 else pair

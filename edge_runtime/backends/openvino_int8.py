@@ -35,10 +35,11 @@ def rewrite_activations(model: Any) -> int:
     """
     rewritten = 0
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "FakeQuantize":
-            continue
+        source = node.input_value(0) if node.get_type_name() == "FakeQuantize" else None
+        if source is None or source.get_node().get_type_name() == "Constant":
+            continue  # a pair on a constant is a weight's
         for multiply, scale in _dequantisations(node):
-            pair = _uint8_pair(node.input_value(0), scale, multiply.get_output_element_type(0))
+            pair = _uint8_pair(source, scale, multiply.get_output_element_type(0))
             for target in multiply.output(0).get_target_inputs():
                 target.replace_source_output(pair)
             rewritten += 1
