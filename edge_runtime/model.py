@@ -10,6 +10,7 @@ import numpy as np
 
 from contract.bundle import Bundle, graph_name
 from contract.errors import EngineError, EngineMismatchError
+from contract.fingerprint import read_fingerprint
 from contract.pictures import fit_picture
 from contract.segmenter import Segmentation
 from contract.tags import HealthCode
@@ -20,6 +21,7 @@ from edge_runtime.camera_state import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -101,6 +103,8 @@ def open_model(config: ModelConfig) -> RunningModel:
         ConfigError: when the bundle holds no such precision.
     """
     bundle = Bundle.open(config.bundle)
+    if config.engine is not None:
+        _require_one_size(config.engine, bundle)
     segmenter = open_backend(
         bundle,
         config.precision,
@@ -125,6 +129,16 @@ def open_model(config: ModelConfig) -> RunningModel:
         fault=HealthCode(0),
     )
     return RunningModel(segmenter, facts)
+
+
+def _require_one_size(engine: Path, bundle: Bundle) -> None:
+    """Refuse an engine for a range of sizes: every frame is fitted into the bundle's own."""
+    if sizes := read_fingerprint(engine).builder.get("sizes"):
+        own = bundle.manifest.input
+        raise EngineError(
+            f"{engine}: was built for frames of {sizes} pixels, but gasedge run feeds the bundle's "
+            f"own {own.width}x{own.height} alone; build it without --sizes, which is faster"
+        )
 
 
 class ModelOpener:

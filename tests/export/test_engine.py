@@ -21,6 +21,8 @@ from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
 from edge_runtime.backends.engine_rebuild import EngineRebuild
+from edge_runtime.config import ModelConfig
+from edge_runtime.model import open_model
 from export.builder_process import graph_for
 from export.engine import BuildOptions, build_engine
 from gasedge.cli import main
@@ -251,6 +253,15 @@ def test_an_engine_with_ranges_of_unknown_pictures_is_not_rebuilt_with_other_ran
     with pytest.raises(EngineError, match=r"TensorRT's own.*gasedge build-engine .*--own-ranges"):
         EngineRebuild(bundle.path, Precision.INT8, built.path, "driver: built for 1, here is 2")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_daemon_refuses_an_engine_for_sizes_that_it_would_never_feed(bundle, tmp_path, capsys):
+    command = ["-q", "build-engine", str(bundle.path), "--fp16", "--rtx", "--out", str(tmp_path)]
+    assert main([*command, "--sizes", "32x32..96x96"]) == 0
+    [engine] = tmp_path.glob("*.engine")
+    config = ModelConfig(bundle=bundle.path, precision=Precision.FP16, engine=engine)
+    with pytest.raises(EngineError, match=r"frames of 32x32\.\.96x96 .*own 64x64 alone"):
+        open_model(config)
 
 
 def test_an_engine_whose_build_was_cut_off_before_its_fingerprint_is_whole(
