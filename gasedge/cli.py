@@ -7,6 +7,7 @@ import logging
 import pkgutil
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
@@ -17,7 +18,10 @@ __all__ = ["main"]
 
 
 class _Commands(click.Group):
-    """One file per command in `gasedge.commands`, imported only to run it or to show its help."""
+    """One file per command in `gasedge.commands`, imported only to run it or to show its help.
+
+    The list of commands tells the first line of each file, so that it needs no import of them.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -30,6 +34,16 @@ class _Commands(click.Group):
         module = importlib.import_module(f"gasedge.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        folder = Path(gasedge.commands.__path__[0])
+        rows = []
+        for name in self.list_commands(ctx):
+            with (folder / f"{name.replace('-', '_')}.py").open(encoding="utf-8") as file:
+                purpose = file.readline().partition("`: ")[2].rstrip('"\n')
+            rows.append((name, purpose[:1].upper() + purpose[1:]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

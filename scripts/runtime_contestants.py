@@ -1,8 +1,8 @@
-"""Who takes part in `scripts/bench_runtime`, each in a process of its own that prints one JSON line.
+"""Who takes part in `scripts/bench_runtime`, each in a process that prints one JSON line.
 
-bare   the backend alone on frames in memory, as many runs under way as the daemon has
-loop   what a user would write: torch, OpenCV, numpy softmax and argmax, one frame after another
-stages our steps for a frame, one by one, in milliseconds of processor time
+bare: the backend alone on frames in memory, as many runs under way as the daemon has.
+loop: what a user would write: torch, OpenCV, numpy softmax and argmax, one frame after another.
+stages: our steps for a frame, one by one, in milliseconds of processor time.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_help_lists_every_command_with_a_sentence():
         name, _, says = line.strip().partition("  ")
         listed[name] = says.strip()
     for command in COMMANDS:
-        assert listed.get(command), command
+        assert len(listed.get(command, "")) > 10, command
 
 
 def test_help_imports_nothing_heavy():
@@ -62,7 +62,8 @@ def test_help_imports_nothing_heavy():
     )
     done = run([sys.executable, "-c", program])
     assert done.returncode == 0
-    for package in ("torch", "onnx", "onnxruntime", "openvino", "cv2", "asyncua", "aiohttp"):
+    # a fifth of a second is all that a help text may take: numpy and pydantic are half of that
+    for package in ("torch", "onnx", "openvino", "cv2", "asyncua", "aiohttp", "numpy", "pydantic"):
         assert f"'{package}'" not in done.stderr
 
 
