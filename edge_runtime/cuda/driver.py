@@ -104,6 +104,9 @@ class GpuContext:
             raise EngineError(f"the GPU cannot be used: {error}") from error
         self.name: str = device.name()
         self.compute_capability = ".".join(str(part) for part in device.compute_capability())
+        attribute = self._cuda.device_attribute
+        self.is_integrated = bool(device.get_attribute(attribute.INTEGRATED))  # shares host DRAM
+        self.maps_host_memory = bool(device.get_attribute(attribute.CAN_MAP_HOST_MEMORY))
         self.stream: Any = None
         try:
             with self.current("making a stream"):
@@ -172,12 +175,26 @@ class GpuContext:
         self._closers.append(memory.free)
         return memory
 
-    def pin(self, shape: Sequence[int], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
-        """A host array that the GPU copies from and to without the CPU; lives as the context."""
+    def pin(
+        self, shape: Sequence[int], dtype: DTypeLike = np.uint8, *, mapped: bool = False
+    ) -> NDArray[Any]:
+        """A host array that the GPU copies from and to without the CPU; lives as the context.
+
+        Args:
+            shape: of the array.
+            dtype: of the array.
+            mapped: let the GPU's own code use it as well, at `address_of` the array.
+        """
+        flags = self._cuda.host_alloc_flags.DEVICEMAP if mapped else 0
         with self.current("pinning host memory"):
-            array: NDArray[Any] = self._cuda.pagelocked_empty(tuple(shape), dtype)
+            array: NDArray[Any] = self._cuda.pagelocked_empty(tuple(shape), dtype, mem_flags=flags)
         self._closers.append(array.base.free)  # type: ignore[union-attr]
         return array
+
+    def address_of(self, array: NDArray[Any]) -> int:
+        """Where the GPU finds a mapped array."""
+        with self.current("mapping host memory"):
+            return int(array.base.get_device_pointer())  # type: ignore[union-attr]
 
     def unpin(self, array: NDArray[Any]) -> None:
         """Give a pinned array back before the context closes; it must not be used afterwards."""
@@ -203,10 +220,10 @@ class GpuContext:
         with self.current("copying from the GPU"):
             self._cuda.memcpy_dtoh_async(array, memory.address, self.stream)
 
-    def fill(self, memory: DeviceMemory, value: int) -> None:
-        """Put a fill of every byte of GPU memory on the stream."""
+    def fill(self, address: int, value: int, nbytes: int) -> None:
+        """Put a fill of that many bytes of GPU memory on the stream."""
         with self.current("filling GPU memory"):
-            self._cuda.memset_d8_async(memory.address, value, memory.nbytes, self.stream)
+            self._cuda.memset_d8_async(address, value, nbytes, self.stream)
 
     def wait(self) -> None:
         """Wait until all that was put on the stream is done."""

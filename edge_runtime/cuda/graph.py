@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphCounts", "GraphRunner"]
 
-_KEPT = 8  # graphs kept: one per picture size of the cameras
+_KEPT = 16  # graphs kept: one per set of picture sizes that come together
 _CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL in cuda.h
 
 _log = logging.getLogger(__name__)

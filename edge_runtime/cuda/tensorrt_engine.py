@@ -71,14 +71,16 @@ def checked_engine(
 
 
 class TensorRTEngine:
-    """A deserialised engine and its one execution context, for a fixed batch.
+    """A deserialised engine with an execution context for each number of frames that it takes.
+
+    A CUDA graph is good only as long as the context that it was captured from is not changed, so no
+    context ever changes its shape. They never run at once, so they share one scratch memory.
 
     Args:
         gpu: the context it runs on.
         data: the engine's bytes, checked.
         found: the TensorRT that built them.
         geometry: of the frames.
-        batch: frames of every run.
         weights: the graph to take the weights from, for an engine that was built without them.
 
     Raises:
@@ -91,7 +93,6 @@ class TensorRTEngine:
         data: bytes,
         found: TensorRT,
         geometry: InputGeometry,
-        batch: int,
         *,
         weights: Callable[[], bytes] | None = None,
     ) -> None:
@@ -99,10 +100,10 @@ class TensorRTEngine:
         self._trt = found.module
         self._logger = _logger_of(found.module)
         self._weights = weights
-        self._shape = (batch, geometry.height, geometry.width)
+        self._size = (geometry.height, geometry.width)
         self._runtime: tensorrt.Runtime | None = None
         self._engine: tensorrt.ICudaEngine | None = None
-        self._context: tensorrt.IExecutionContext | None = None
+        self._contexts: list[tensorrt.IExecutionContext] = []  # for 1, 2 .. frames
         with gpu.current("loading an engine"):
             try:
                 self._load(data)
@@ -110,22 +111,28 @@ class TensorRTEngine:
                 self.close()
                 raise
 
-    def bind(self, frames: DeviceMemory, mask: DeviceMemory, score: DeviceMemory) -> None:
-        """Say where every run reads and writes."""
-        for name, memory in ((_FRAMES, frames), (_MASK, mask), (_SCORE, score)):
-            if not self._loaded().set_tensor_address(name, memory.address):
-                raise EngineError(f"TensorRT does not take an address for {name}{self._said()}")
+    @property
+    def batch(self) -> int:
+        """Most frames of one run, as the engine was built."""
+        return len(self._contexts)
 
-    def enqueue(self) -> None:
-        """Put one run on the stream."""
+    def bind(self, *, frames: int, mask: int, score: int) -> None:
+        """Say at which addresses of the GPU every run reads and writes."""
+        for name, address in ((_FRAMES, frames), (_MASK, mask), (_SCORE, score)):
+            for context in self._contexts:
+                if not context.set_tensor_address(name, address):
+                    raise EngineError(f"TensorRT does not take an address for {name}{self._said()}")
+
+    def enqueue(self, count: int) -> None:
+        """Put one run of `count` frames on the stream."""
         with self._gpu.current("running the engine"):
-            if not self._loaded().execute_async_v3(self._gpu.stream_handle):
+            if not self._of(count).execute_async_v3(self._gpu.stream_handle):
                 raise self._gpu.error("running the engine", f"TensorRT refused{self._said()}")
 
-    def profile(self) -> dict[str, list[float]]:
-        """From now on keep each layer's milliseconds, a value a run; runs wait for their end."""
+    def profile(self, count: int) -> dict[str, list[float]]:
+        """Keep each layer's milliseconds of every run of `count` frames, which wait from now on."""
         profiler = _profiler_of(self._trt)
-        self._loaded().profiler = profiler
+        self._of(count).profiler = profiler
         times: dict[str, list[float]] = profiler.times_ms
         return times
 
@@ -133,14 +140,14 @@ class TensorRTEngine:
         """Free what TensorRT holds, in the order that it asks for; a second call does nothing."""
         if self._runtime is not None:
             with self._gpu.current("freeing an engine"):
-                self._context = None
+                self._contexts.clear()
                 self._engine = None
                 self._runtime = None
 
-    def _loaded(self) -> tensorrt.IExecutionContext:
-        if self._context is None:
+    def _of(self, count: int) -> tensorrt.IExecutionContext:
+        if not self._contexts:
             raise EngineError("this engine was closed already")
-        return self._context
+        return self._contexts[count - 1]
 
     def _load(self, data: bytes) -> None:
         runtime = self._runtime = self._trt.Runtime(self._logger)
@@ -151,13 +158,17 @@ class TensorRTEngine:
             raise EngineError(f"TensorRT cannot load the engine{self._said()}; build it anew")
         if self._weights is not None:
             self._refit(engine, self._weights())
-        self._check_tensors(engine)
-        context = self._context = engine.create_execution_context()
-        if context is None:
-            raise EngineError(f"TensorRT cannot run the engine here{self._said()}")
-        shape = (*self._shape, 3)
-        if not context.set_input_shape(_FRAMES, shape):
-            raise EngineError(f"the engine does not take frames of shape {shape}{self._said()}")
+        batch = self._checked_batch(engine)
+        needed = _scratch_bytes(engine)
+        scratch = self._gpu.allocate(needed) if needed else None
+        for count in range(1, batch + 1):
+            context = _context_of(self._trt, engine, scratch)
+            if context is None:
+                raise EngineError(f"TensorRT cannot run the engine here{self._said()}")
+            self._contexts.append(context)
+            shape = (count, *self._size, 3)
+            if not context.set_input_shape(_FRAMES, shape):
+                raise EngineError(f"the engine does not take frames of shape {shape}{self._said()}")
 
     def _refit(self, engine: tensorrt.ICudaEngine, graph: bytes) -> None:
         """Give an engine that was built without weights those of its graph."""
@@ -169,15 +180,15 @@ class TensorRTEngine:
                 "anew, without --strip"
             )
 
-    def _check_tensors(self, engine: tensorrt.ICudaEngine) -> None:
-        """The deploy graph's tensors, nothing else, uint8, of a shape that the engine takes."""
+    def _checked_batch(self, engine: tensorrt.ICudaEngine) -> int:
+        """Most frames that the engine takes; it must have the deploy graph's tensors, uint8."""
         found = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
         if found != {_FRAMES, _MASK, _SCORE}:
             raise EngineError(
                 f"the engine has tensors {', '.join(sorted(found))}, a deploy graph has frames, "
                 "mask, score; build it from a bundle"
             )
-        batch, height, width = self._shape
+        height, width = self._size
         frames = tuple(engine.get_tensor_shape(_FRAMES))
         low = high = frames
         if min(frames) < 0:
@@ -193,20 +204,45 @@ class TensorRTEngine:
                 )
         for name in (_MASK, _SCORE):
             shape = tuple(engine.get_tensor_shape(name))[1:]
-            if any(side not in (-1, own) for side, own in zip(shape, self._shape[1:], strict=True)):
+            if any(side not in (-1, own) for side, own in zip(shape, self._size, strict=True)):
                 raise EngineError(
                     f"the engine's {name} is {shape}, the bundle's input of {width}x{height} asks "
                     f"for {height} x {width}"
                 )
-        if not low[0] <= batch <= high[0]:
+        if low[0] != 1:
             raise EngineError(
-                f"the engine takes {low[0]} to {high[0]} frames at once, not {batch}; build it for "
-                "that"
+                f"the engine takes {low[0]} to {high[0]} frames at once, and a camera may be alone;"
+                " build it with gasedge build-engine"
             )
+        return int(high[0])
 
     def _said(self) -> str:
         errors = self._logger.errors
         return f" ({errors[-1]})" if errors else ""
+
+
+def _scratch_bytes(engine: tensorrt.ICudaEngine) -> int:
+    """Bytes that any run of the engine works in; 10.1 counts them anew, 11 knows no other count."""
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)
+
+
+def _context_of(
+    trt: Any, engine: tensorrt.ICudaEngine, scratch: DeviceMemory | None
+) -> tensorrt.IExecutionContext | None:
+    """An execution context that works in `scratch`; each generation has its own words for it."""
+    if hasattr(trt, "ExecutionContextAllocationStrategy"):
+        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        context = engine.create_execution_context(strategy)
+    else:
+        context = engine.create_execution_context_without_device_memory()
+    if context is not None and scratch is not None:
+        if hasattr(context, "set_device_memory"):
+            context.set_device_memory(scratch.address, scratch.nbytes)
+        else:
+            context.device_memory = scratch.address
+    return context
 
 
 def _logger_of(trt: Any) -> Any:

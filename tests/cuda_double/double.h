@@ -35,6 +35,7 @@ CUresult stuck();                // the sticky error or CUDA_SUCCESS
 void object_made(const char *kind);
 void object_gone(const char *kind);
 int device_capability();  // 87 for 8.7
+bool maps_host_memory();
 
 // memory.cpp
 char *host_view(CUdeviceptr address, size_t bytes);  // null unless all of it is live memory

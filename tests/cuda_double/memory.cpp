@@ -21,6 +21,7 @@ struct Block {
 
 std::map<CUdeviceptr, Block> blocks;
 std::map<const char *, size_t> pinned;
+std::map<CUdeviceptr, std::pair<char *, size_t>> mapped;  // pinned memory that kernels may use
 CUdeviceptr next_address = FIRST_ADDRESS;
 size_t used = 0;
 size_t capacity = size_t(1) << 30;
@@ -45,7 +46,25 @@ CUresult copy_to_host(void *to, CUdeviceptr from, size_t bytes) {
 
 }  // namespace
 
+namespace {
+
+char *mapped_view(CUdeviceptr address, size_t bytes) {
+    auto after = mapped.upper_bound(address);
+    if (after == mapped.begin()) {
+        return nullptr;
+    }
+    auto &[start, host] = *std::prev(after);
+    size_t offset = address - start;
+    bool inside = offset + bytes <= host.second && (bytes > 0 || offset < host.second);
+    return inside ? host.first + offset : nullptr;
+}
+
+}  // namespace
+
 char *host_view(CUdeviceptr address, size_t bytes) {
+    if (char *host = mapped_view(address, bytes)) {
+        return host;
+    }
     auto after = blocks.upper_bound(address);
     if (after == blocks.begin()) {
         return nullptr;
@@ -129,15 +148,33 @@ EXPORT CUresult cuMemGetInfo(size_t *available, size_t *total) {
     return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuMemHostAlloc(void **host, size_t bytes, unsigned int) {
+EXPORT CUresult cuMemHostAlloc(void **host, size_t bytes, unsigned int flags) {
     ENTER(CONTEXT);
+    if ((flags & CU_MEMHOSTALLOC_DEVICEMAP) && !maps_host_memory()) {
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
     if (bytes == 0 || posix_memalign(host, 4096, bytes)) {
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     std::memset(*host, POISON, bytes);
     pinned[static_cast<char *>(*host)] = bytes;
+    if (flags & CU_MEMHOSTALLOC_DEVICEMAP) {
+        mapped[next_address] = {static_cast<char *>(*host), bytes};
+        next_address += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + (1 << 20);
+    }
     object_made("pinned memory");
     return CUDA_SUCCESS;
+}
+
+EXPORT CUresult cuMemHostGetDevicePointer(CUdeviceptr *address, void *host, unsigned int) {
+    ENTER(CONTEXT);
+    for (auto &[start, memory] : mapped) {
+        if (memory.first == host) {
+            *address = start;
+            return CUDA_SUCCESS;
+        }
+    }
+    return CUDA_ERROR_INVALID_VALUE;  // not pinned with DEVICEMAP
 }
 
 EXPORT CUresult cuMemFreeHost(void *host) {
@@ -147,6 +184,9 @@ EXPORT CUresult cuMemFreeHost(void *host) {
     lock.lock();
     if (!pinned.erase(static_cast<char *>(host))) {
         return CUDA_ERROR_INVALID_VALUE;
+    }
+    for (auto each = mapped.begin(); each != mapped.end();) {
+        each = each->second.first == host ? mapped.erase(each) : std::next(each);
     }
     std::free(host);
     object_gone("pinned memory");

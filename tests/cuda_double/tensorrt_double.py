@@ -19,8 +19,8 @@ import numpy as np
 
 __version__ = "10.3.0"
 __all__ = [
-    "Builder", "BuilderFlag", "DataType", "ILogger", "IProfiler", "LayerInformationFormat",
-    "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
+    "Builder", "BuilderFlag", "DataType", "ExecutionContextAllocationStrategy", "ILogger",
+    "IProfiler", "LayerInformationFormat", "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
     "OnnxParserRefitter", "ProfilingVerbosity", "Refitter", "Runtime",
 ]  # fmt: skip
 
@@ -35,6 +35,11 @@ class DataType(Enum):
     UINT8 = 1
     HALF = 2
     INT8 = 3
+
+
+class ExecutionContextAllocationStrategy(Enum):
+    STATIC = 0
+    USER_MANAGED = 2
 
 
 class LayerType(Enum):
@@ -117,20 +122,30 @@ class _ExecutionContext:
         self._engine = engine
         self._addresses = {}
         self._shape = None
+        self._scratch = None
         self._ran = False
+        self._changes = [0]  # a graph that was captured before the last of them runs on nothing
         self.profiler = None
         self._kept = []  # the stream and graphs hold these by address
-        self._scratch = ctypes.c_ulonglong()
-        if _cuda().cuMemAlloc_v2(ctypes.byref(self._scratch), _SCRATCH_BYTES):
+        self._own = ctypes.c_ulonglong()  # a context takes some memory beside what it is given
+        if _cuda().cuMemAlloc_v2(ctypes.byref(self._own), 1):
             raise MemoryError
 
     def __del__(self):
-        _cuda().cuMemFree_v2(self._scratch)  # does nothing without a current context
+        _cuda().cuMemFree_v2(self._own)  # waits; does nothing without a current context
+
+    def set_device_memory(self, address, size):
+        if size < self._engine.device_memory_size_v2:
+            self._refuse(f"{size} bytes of device memory are too few")
+            return
+        self._scratch = address
+        self._changed()
 
     def set_tensor_address(self, name, address):
         if name not in self._engine.tensors:
             return self._refuse(f"no tensor is named {name}")
         self._addresses[name] = address
+        self._changed()
         return True
 
     def set_input_shape(self, name, shape):
@@ -139,14 +154,16 @@ class _ExecutionContext:
             a <= b <= c for a, b, c in zip(low, shape, high, strict=True)
         ):
             return self._refuse(f"{name} cannot be of shape {shape}")
-        self._ran = self._ran and shape == self._shape
         self._shape = tuple(shape)
+        self._changed()
         return True
 
     def execute_async_v3(self, stream_handle):
         logger = self._engine.logger
         if not _has_context(logger):
             return False
+        if self._scratch is None or _on_device(self._scratch, (_SCRATCH_BYTES,)) is None:
+            return self._refuse("no device memory was given")
         if self._shape is None or set(self._addresses) != set(self._engine.tensors):
             return self._refuse("a shape or an address was not set")
         capturing = ctypes.c_int()
@@ -158,17 +175,23 @@ class _ExecutionContext:
         self._kept.append(run)
         return _cuda().cuLaunchHostFunc(ctypes.c_void_p(stream_handle), run, None) == 0
 
+    def _changed(self):
+        self._changes[0] += 1
+        self._ran = False
+
     def _run_of(self, addresses, shape):
         # not this context itself: it must go when its owner lets go of it, not in some later sweep
         session, profiler = _session(self._engine.graph), self.profiler
         timed = self._engine.convolutions if profiler else ()
+        changes, known = self._changes, self._changes[0]
 
         @_HOST_FUNCTION
         def run(_):
             frames = _on_device(addresses["frames"], shape)
             mask = _on_device(addresses["mask"], shape[:3])
             score = _on_device(addresses["score"], shape[:3])
-            if frames is not None and mask is not None and score is not None:
+            gone = frames is None or mask is None or score is None
+            if not gone and known == changes[0]:
                 mask[:], score[:] = session.run(["mask", "score"], {"frames": frames})
                 for name in timed:
                     profiler.report_layer_time(name, 0.25)
@@ -188,7 +211,7 @@ class _Engine:
         self._profile = json.loads(head)  # least and most frames
         self.logger = logger
         self._model = _model(self.graph)
-        self.device_memory_size = _SCRATCH_BYTES
+        self.device_memory_size_v2 = _SCRATCH_BYTES
 
     @property
     def convolutions(self):
@@ -215,8 +238,11 @@ class _Engine:
         low, high = self._profile
         return [(n, *self._size()) for n in (low, high, high)]
 
-    def create_execution_context(self):
+    def create_execution_context(self, strategy=ExecutionContextAllocationStrategy.STATIC):
         if not _has_context(self.logger):
+            return None
+        if strategy is not ExecutionContextAllocationStrategy.USER_MANAGED:
+            self.logger.log(ILogger.ERROR, "this double has no device memory of its own")
             return None
         try:
             return _ExecutionContext(self)

@@ -102,7 +102,7 @@ def opened(double, bundle, engines):
 
     def segmenter(*, batch: int = 1, **options) -> TensorRTSegmenter:
         options = {"geometry": bundle.manifest.input, "expected": {}} | options
-        segmenters.append(TensorRTSegmenter(engines(batch), max_batch=batch, **options))
+        segmenters.append(TensorRTSegmenter(engines(batch), **options))
         return segmenters[-1]
 
     yield segmenter

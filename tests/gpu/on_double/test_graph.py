@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.errors import DeviceError, EngineError
-from edge_runtime.cuda.graph import GraphRunner
+from edge_runtime.cuda.graph import _KEPT, GraphRunner
 
 
 class Doubling:
@@ -50,10 +50,10 @@ def test_a_graph_runs_on_what_memory_holds_when_it_is_launched(runner, work, dou
 
 
 def test_another_key_is_captured_anew_and_only_a_few_are_kept(runner, work, double):
-    for key in range(20):
+    for key in range(2 * _KEPT):
         for value in (1, 2):
             work.check(runner, value, key)
-    assert double.left()["executable graph"] == 8
+    assert double.left()["executable graph"] == _KEPT
     runner.forget()
     assert "executable graph" not in double.left()
     assert "graph" not in double.left()

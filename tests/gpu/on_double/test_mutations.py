@@ -20,6 +20,7 @@ from contract.precision import Precision
 from contract.segmenter import Segmentation
 from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
 from edge_runtime.cuda.driver import DeviceMemory, GpuContext, Kernel
+from edge_runtime.cuda.frame_path import FramePath
 from edge_runtime.cuda.graph import GraphRunner
 from edge_runtime.cuda.tensorrt_engine import TensorRTEngine
 from export.reference_run import run_reference
@@ -126,7 +127,7 @@ def context_not_popped(monkeypatch):
 
 
 def pageable_instead_of_pinned(monkeypatch):
-    def pin(_self, shape, dtype=np.uint8):
+    def pin(_self, shape, dtype=np.uint8, *, mapped=False):
         return np.zeros(shape, dtype)
 
     monkeypatch.setattr(GpuContext, "pin", pin)
@@ -134,13 +135,13 @@ def pageable_instead_of_pinned(monkeypatch):
 
 
 def host_address_given_to_the_engine(monkeypatch):
-    original = TensorRTSegmenter._take_buffers
+    original = FramePath.__init__
 
-    def take(self):
-        original(self)
-        self._engine._context.set_tensor_address("frames", self._host_frames.ctypes.data)
+    def init(self, *arguments):
+        original(self, *arguments)
+        self.frames.address = self.frames.host.ctypes.data
 
-    monkeypatch.setattr(TensorRTSegmenter, "_take_buffers", take)
+    monkeypatch.setattr(FramePath, "__init__", init)
 
 
 def graphs_kept_when_the_picture_moves(monkeypatch):
@@ -183,13 +184,13 @@ def one_buffer_too_small(monkeypatch):
 
 def answers_still_belong_to_the_gpu(monkeypatch):
     """The result is the pinned array itself, which the next frame overwrites."""
-    original = TensorRTSegmenter._run
+    original = FramePath._run
 
-    def run(self, key, upload, place, count):
-        original(self, key, upload, place, count)
-        return Segmentation(self._host_mask[:count], self._host_score[:count])
+    def run(self, key, upload, fits, engine):
+        original(self, key, upload, fits, engine)
+        return Segmentation(self.mask.host[: len(fits)], self.score.host[: len(fits)])
 
-    monkeypatch.setattr(TensorRTSegmenter, "_run", run)
+    monkeypatch.setattr(FramePath, "_run", run)
 
 
 MUTATIONS = {

@@ -50,7 +50,7 @@ def test_masks_and_scores_are_onnx_runtimes_bit_for_bit_eager_captured_and_repla
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7])
-def test_a_batch_that_is_not_full_is_padded_and_gives_the_same_masks(opened, bundle, count):
+def test_a_batch_that_is_not_full_gives_the_same_masks(opened, bundle, count):
     frames = tiny_pictures(max(count, 1))[:count]
     found = opened(batch=3).segment(frames)
     assert found.mask.shape == (count, 64, 64)
@@ -80,10 +80,10 @@ def test_a_camera_picture_is_fitted_on_the_gpu_as_on_the_cpu(opened, bundle, siz
 
 
 def fitted_on_the_gpu(segmenter):
-    frame = segmenter._gpu.pin(segmenter._host_frames.shape)
-    segmenter._gpu.download(frame, segmenter._frames)
+    frames = segmenter._path.frames
+    frames.to_host()
     segmenter._gpu.wait()
-    return frame[0].copy()
+    return frames.host[0].copy()
 
 
 def test_cameras_of_several_sizes_share_a_segmenter(opened, bundle):
@@ -113,7 +113,7 @@ def test_a_frame_that_the_engine_does_not_answer_is_an_error_not_the_last_mask(o
     segmenter = opened()
     frame = tiny_pictures(1)
     segmenter.segment(frame)
-    monkeypatch.setattr(segmenter._engine, "enqueue", lambda: None)
+    monkeypatch.setattr(segmenter._engine, "enqueue", lambda _count: None)
     with pytest.raises(EngineError, match="without a class"):
         segmenter.segment(frame)
 
@@ -182,8 +182,8 @@ def test_a_lost_context_is_a_device_error_from_then_on_and_closing_is_quiet(open
 
 def test_an_engine_that_reads_outside_its_memory_is_a_device_error(opened, double):
     segmenter = opened()
-    address = segmenter._frames.address + (1 << 19)
-    segmenter._engine._context.set_tensor_address("frames", address)
+    address = segmenter._path.frames.address + (1 << 19)
+    segmenter._engine._contexts[0].set_tensor_address("frames", address)
     with pytest.raises(DeviceError):
         segmenter.segment(tiny_pictures(1))
     segmenter.close()
