@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
@@ -22,6 +23,7 @@ from edge_runtime.camera_state import ModelFacts, camera_state_of
 from edge_runtime.latest import LatestFrame
 from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
 from edge_runtime.reconnect import back_off_s
+from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.sources.reader import CameraReader, Phase
 from edge_runtime.supervision import look_at
 
@@ -109,10 +111,12 @@ class Pipeline:
         self._link = link
         self._open_model = open_model
         self._video = video
+        self._is_watched = config.plant.page is not None  # nobody else looks at pictures
         self._facts = ModelFacts()
         self._arrived = threading.Event()
         self._busy_since_s: float | None = None
         self._broken = False
+        self._shadow: Shadow | None = None
         self._turn = 0  # the line that is asked first
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
 
@@ -150,6 +154,10 @@ class Pipeline:
             if model is None:
                 return NEW_PROCESS if self._broken else 0
             cleanup.enter_context(model.segmenter)
+            drift = self._config.drift
+            if drift.every:
+                opened = partial(open_shadow, self._config.model, drift)
+                self._shadow = cleanup.enter_context(Shadow(drift.every, opened))
             # a replay would be half over by the time a model is loaded
             for line in self._lines:
                 if line.is_test:
@@ -259,6 +267,8 @@ class Pipeline:
             time.monotonic(),
             model_sha256=model.facts.sha256,
         )
+        if self._shadow is not None:
+            self._shadow.offer(line.state, frame, mask, fit)
         self._show(line, frame, mask[fit.valid], self._publish(line))
 
     def _show(
@@ -271,7 +281,7 @@ class Pipeline:
         """Draw what the worker just saw, at most so often; into the video every time."""
         now_s = time.monotonic()
         video = self._video if line is self._lines[0] else None
-        due = now_s - line.shown_s >= _SHOW_S
+        due = self._is_watched and now_s - line.shown_s >= _SHOW_S
         if not due and video is None:
             return
         drawn = draw_overlay(frame.picture, mask, snapshot)
@@ -298,7 +308,8 @@ class Pipeline:
         for line in self._lines:
             snapshot = self._publish(line)
             now_s = time.monotonic()
-            if snapshot.quality is Quality.BAD and now_s - line.shown_s >= _CARD_S:
+            bad = self._is_watched and snapshot.quality is Quality.BAD
+            if bad and now_s - line.shown_s >= _CARD_S:
                 line.shown_s = now_s
                 self._link.show(
                     line.camera.name, jpeg_from_picture(blind_card(snapshot)), time.time_ns()

@@ -24,6 +24,7 @@ from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelCon
 from edge_runtime.model import RunningModel, open_model
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.pipeline import NEW_PROCESS, Pipeline
+from edge_runtime.plant.config import PageConfig, PlantConfig
 from tests.edge_runtime.conftest import noisy_picture, wait_for
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ SIM = "sim:seed=3&width=96&height=64&fps=20"
 def config_for(bundle: Path, *sources: str, leak: LeakConfig | None = None) -> DaemonConfig:
     cameras = tuple(CameraConfig(name=f"cam{n}", source=s) for n, s in enumerate(sources))
     model = ModelConfig(bundle=bundle, precision=Precision.FP32, threads=1)
-    return DaemonConfig(model=model, camera=cameras, leak=leak or LeakConfig())
+    plant = PlantConfig(page=PageConfig())
+    return DaemonConfig(model=model, camera=cameras, leak=leak or LeakConfig(), plant=plant)
 
 
 @contextlib.contextmanager
@@ -92,6 +94,13 @@ def test_overlays_are_at_most_five_a_second_and_masks_two(tiny_bundle: Path, pla
         }
     assert 3 <= shown <= 11
     assert 2 <= len(masks) <= 6
+
+
+def test_no_picture_is_drawn_where_no_page_is_served(tiny_bundle: Path, plant):
+    config = config_for(tiny_bundle, SIM).model_copy(update={"plant": PlantConfig()})
+    with running(config, plant):
+        wait_for(lambda: decided(plant), 30)
+    assert not plant.pictures
 
 
 def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
