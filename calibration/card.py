@@ -21,6 +21,7 @@ __all__ = [
     "Attempt",
     "Card",
     "FrameHash",
+    "GreyCard",
     "LayerCost",
     "MethodResult",
     "Mix",
@@ -39,6 +40,15 @@ class FrameHash(BaseModel):
     sha256: str
 
 
+class GreyCard(BaseModel):
+    """A `contract.grey_histogram.GreyReference`: what a device compares its pictures with."""
+
+    model_config = _Forbid
+
+    shares: tuple[float, ...]
+    spread: float
+
+
 class Mix(BaseModel):
     """What the frames show; a set of one kind of light or without gas gives one-sided ranges."""
 
@@ -55,6 +65,7 @@ class Mix(BaseModel):
     night: int  # dark frames that are not grey
     brightness: tuple[float, float, float]  # darkest, median, brightest mean grey level, 0..255
     grey_levels: tuple[int, ...]  # frames by mean grey level, in bins of equal width over 0..255
+    greys: GreyCard | None = None  # None on cards of before: a device then cannot tell its distance
     views: int  # scenes by the folder's index, or views that do not resemble each other
     views_by: str  # "index" or "likeness"
 

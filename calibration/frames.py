@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from contract.errors import InputError
+from contract.grey_histogram import grey_shares
 from contract.packages import need
 from contract.pictures import pixels_sha256, read_picture
 from contract.same_view import look_of
@@ -44,6 +45,7 @@ class FrameFacts:
     deviation: float  # grey levels
     brightness: float  # mean grey level, 0..255
     grey: bool  # all channels alike
+    greys: NDArray[np.float64]  # (GREY_BINS,) as of contract.grey_histogram
 
     @property
     def night(self) -> bool:
@@ -102,6 +104,7 @@ def _facts(path: Path) -> FrameFacts:
         deviation=float(cv2.meanStdDev(grey)[1][0, 0]),
         brightness=float(cv2.mean(grey)[0]),
         grey=max(blue, green, red) < _GREY,
+        greys=grey_shares(picture),
     )
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.card import Mix
+from calibration.card import GreyCard, Mix
 from calibration.frames import some, study
 from calibration.plumes import FAINT, THIN_AREA, plumes_of
 from contract.data_folder import DataFolder
 from contract.errors import GasedgeError, InputError
+from contract.grey_histogram import grey_reference
 from contract.pictures import picture_folder, pictures_in
 from contract.plume_scores import PLUME_EDGES
 from contract.same_view import same_view
@@ -148,6 +149,7 @@ def require_thin(chosen: Chosen) -> None:
 def mix_of(chosen: Chosen) -> Mix:
     """Sum up the frames for the card."""
     brightness = [frame.brightness for frame in chosen.frames]
+    greys = grey_reference([frame.greys for frame in chosen.frames])
     areas = [plume.area for plume in chosen.plumes]
     return Mix(
         frames=len(chosen.frames),
@@ -161,6 +163,10 @@ def mix_of(chosen: Chosen) -> Mix:
         night=sum(frame.night for frame in chosen.frames),
         brightness=(min(brightness), float(np.median(brightness)), max(brightness)),
         grey_levels=tuple(np.bincount(_greys(brightness), minlength=_GREY_BINS).tolist()),
+        greys=GreyCard(
+            shares=tuple(round(float(each), 6) for each in greys.shares),
+            spread=round(greys.spread, 4),
+        ),
         views=len(set(chosen.scenes)),
         views_by=chosen.scenes_by,
     )

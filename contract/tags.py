@@ -17,6 +17,7 @@ __all__ = [
     "MAP_VERSION",
     "MAP_VERSION_REGISTER",
     "TAGS",
+    "ZONES",
     "CameraSnapshot",
     "HealthCode",
     "LeakState",
@@ -28,10 +29,11 @@ __all__ = [
     "tag",
 ]
 
-MAP_VERSION = 100
+MAP_VERSION = 101
 MAP_VERSION_REGISTER = 0
 BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
 DISCRETE_INPUTS = 16
+ZONES = 8  # of a camera at most: each has its rows
 
 Value = bool | int | float | str | bytes | tuple[int, ...] | None
 
@@ -67,19 +69,51 @@ class Ne107(IntEnum):
 class HealthCode(IntFlag):
     """Bits of `Health/Code`: why a camera's quality is not good."""
 
-    NO_CAMERA = 1 << 0  # no picture arrives
-    FROZEN = 1 << 1  # pictures arrive but do not change
+    NO_CAMERA = 1 << 0
+    FROZEN = 1 << 1
     DARK = 1 << 2
     SATURATED = 1 << 3
     BLURRED = 1 << 4
     WRONG_SIZE = 1 << 5
-    STALLED = 1 << 6  # pictures arrive but are not segmented in time
-    MODEL_INVALID = 1 << 7  # known-answer test not passed
+    STALLED = 1 << 6
+    MODEL_INVALID = 1 << 7
     CLOCK_BAD = 1 << 8
-    PLANT_LINK = 1 << 9  # the plant process hears nothing from the frames process
+    PLANT_LINK = 1 << 9
     STARTING = 1 << 10
-    TEST_SOURCE = 1 << 11  # frames do not come from a camera: replay, folder or simulation
-    SOURCE_ENDED = 1 << 12  # a file or folder came to its end
+    TEST_SOURCE = 1 << 11
+    SOURCE_ENDED = 1 << 12
+    REPEATED = 1 << 13
+    TOO_FAST = 1 << 14
+    COVERED = 1 << 15
+    MOVED = 1 << 16
+    TIME_BACK = 1 << 17
+
+    @property
+    def meaning(self) -> str:
+        """What a single bit says, in words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    HealthCode.NO_CAMERA: "No picture arrives",
+    HealthCode.FROZEN: "Pictures arrive but do not change, not even by a sensor's noise",
+    HealthCode.DARK: "Nothing in the picture is bright",
+    HealthCode.SATURATED: "Most of the picture is at full scale",
+    HealthCode.BLURRED: "Out of focus: light and shade without edges",
+    HealthCode.WRONG_SIZE: "Pictures have another size than the configuration says",
+    HealthCode.STALLED: "Pictures arrive but are not segmented in time",
+    HealthCode.MODEL_INVALID: "The known-answer test is not passed",
+    HealthCode.CLOCK_BAD: "The clock was stepped or never set",
+    HealthCode.PLANT_LINK: "The plant process hears nothing from the frames process",
+    HealthCode.STARTING: "Too few pictures yet to say anything",
+    HealthCode.TEST_SOURCE: "Frames come from a replay, a folder or a simulation",
+    HealthCode.SOURCE_ENDED: "The file or folder came to its end",
+    HealthCode.REPEATED: "The same pictures come again and again: a recording in a loop",
+    HealthCode.TOO_FAST: "Pictures arrive faster than a camera takes them",
+    HealthCode.COVERED: "Nothing is left of the view: a hand, a cap, a bag, dense fog",
+    HealthCode.MOVED: "Not the view that was learned: knocked, turned or panned",
+    HealthCode.TIME_BACK: "A picture is older than the one before it",
+}
 
 
 class TagType(Enum):
@@ -126,6 +160,30 @@ class Tag:
             object.__setattr__(self, "words", self.type.words)
 
 
+def _zone_rows(number: int) -> tuple[Tag, Tag, Tag]:
+    """State, area and name of the zone that stands at this place in the configuration."""
+    return (
+        Tag(
+            f"Zone/State{number}",
+            TagType.U8,
+            "",
+            f"As Leak/State, of the camera's zone {number}; 255 where there is no such zone",
+            unknown=LeakState.UNKNOWN.value,
+            register=89 + number,
+        ),
+        Tag(
+            f"Zone/AreaFraction{number}",
+            TagType.F32,
+            "0..1",
+            f"Gas pixels in zone {number} as a share of the whole valid field",
+            unknown=None,
+            scaled_register=99 + number,
+            scale=10000,
+        ),
+        Tag(f"Zone/Name{number}", TagType.TEXT, "", f"Name of zone {number}", unknown=None),
+    )
+
+
 TAGS: tuple[Tag, ...] = (
     Tag(
         "Leak/State",
@@ -151,7 +209,7 @@ TAGS: tuple[Tag, ...] = (
         "Leak/AreaFraction",
         TagType.F32,
         "0..1",
-        "Gas pixels as a share of the valid field",
+        "Gas pixels as a share of the valid field without what is ignored",
         unknown=None,
         register=12,
         scaled_register=31,
@@ -171,7 +229,7 @@ TAGS: tuple[Tag, ...] = (
         "Leak/CentroidX",
         TagType.F32,
         "0..1",
-        "Centre of the largest region, share of the picture's width",
+        "Centre of the leading leak, share of the picture's width",
         unknown=None,
         scaled_register=32,
         scale=10000,
@@ -180,7 +238,7 @@ TAGS: tuple[Tag, ...] = (
         "Leak/CentroidY",
         TagType.F32,
         "0..1",
-        "Centre of the largest region, share of the picture's height",
+        "Centre of the leading leak, share of the picture's height",
         unknown=None,
         scaled_register=33,
         scale=10000,
@@ -189,7 +247,7 @@ TAGS: tuple[Tag, ...] = (
         "Leak/BBox",
         TagType.BOX,
         "px",
-        "x, y, width, height of the largest region in camera pixels",
+        "x, y, width, height of the leading leak in camera pixels",
         unknown=None,
         register=34,
     ),
@@ -201,6 +259,73 @@ TAGS: tuple[Tag, ...] = (
         unknown=None,
         register=22,
     ),
+    Tag(
+        "Leak/Id",
+        TagType.U32,
+        "",
+        "Number of the leading leak, which stays its own while it flickers; null without one",
+        unknown=None,
+        register=80,
+    ),
+    Tag(
+        "Leak/Still",
+        TagType.BOOL,
+        "",
+        "State is 1 because what looks like gas does not move; it would be 2 otherwise",
+        unknown=False,
+        discrete=11,
+    ),
+    Tag(
+        "Leak/Disturbed",
+        TagType.BOOL,
+        "",
+        "The whole picture changes: this moment does not count for the state",
+        unknown=False,
+        discrete=12,
+    ),
+    Tag(
+        "Leak/Growth",
+        TagType.F32,
+        "1/s",
+        "How fast the leading leak's area fraction grows, over the last 10 s",
+        unknown=None,
+        register=82,
+    ),
+    Tag(
+        "Leak/SourceX",
+        TagType.F32,
+        "0..1",
+        "Where the leading leak likely comes out, share of the picture's width",
+        unknown=None,
+        scaled_register=84,
+        scale=10000,
+    ),
+    Tag(
+        "Leak/SourceY",
+        TagType.F32,
+        "0..1",
+        "Where the leading leak likely comes out, share of the picture's height",
+        unknown=None,
+        scaled_register=85,
+        scale=10000,
+    ),
+    Tag(
+        "Leak/DriftDeg",
+        TagType.F32,
+        "deg",
+        "Where the leading leak drifts to in the picture: 0 right, 90 up, 180 left, 270 down",
+        unknown=None,
+        scaled_register=86,
+        scale=10,
+    ),
+    Tag(
+        "Leak/Zone",
+        TagType.TEXT,
+        "",
+        "Zone of the leading leak's source, or of its centre while that is unknown",
+        unknown=None,
+    ),
+    *(row for number in range(1, ZONES + 1) for row in _zone_rows(number)),
     Tag("Frame/Seq", TagType.U64, "", "Frames captured since start", unknown=None, register=40),
     Tag(
         "Frame/CaptureTime",
@@ -304,7 +429,7 @@ TAGS: tuple[Tag, ...] = (
         "Camera/Obscured",
         TagType.BOOL,
         "",
-        "Picture is dark, saturated or blurred",
+        "Picture is dark, saturated, blurred or covered",
         unknown=False,
         discrete=10,
     ),
@@ -321,6 +446,42 @@ TAGS: tuple[Tag, ...] = (
     Tag("Model/Backend", TagType.TEXT, "", "Backend, precision and device", unknown=None),
     Tag("Sw/Version", TagType.TEXT, "", "gasedge version", unknown=None),
     Tag("Mask/Data", TagType.BYTES, "", "Last gas mask, GEM1 encoded", unknown=None),
+    Tag(
+        "Drift/Disagreement",
+        TagType.F32,
+        "0..1",
+        "Share of pixels whose class in INT8 is not that in FP16, last 64 compared frames",
+        unknown=None,
+        scaled_register=100,
+        scale=10000,
+    ),
+    Tag(
+        "Drift/GasIoU",
+        TagType.F32,
+        "0..1",
+        "Gas pixels of INT8 and FP16, both over any, same frames; null while neither saw any",
+        unknown=None,
+        scaled_register=101,
+        scale=10000,
+    ),
+    Tag(
+        "Drift/PictureDistance",
+        TagType.F32,
+        "0..1",
+        "Jensen-Shannon distance of grey levels, same frames from the calibration's",
+        unknown=None,
+        scaled_register=102,
+        scale=10000,
+    ),
+    Tag("Drift/Compared", TagType.U32, "", "Frames compared", unknown=None, register=103),
+    Tag(
+        "Drift/Skipped",
+        TagType.U32,
+        "",
+        "Frames not compared because the one before still was",
+        unknown=None,
+        register=105,
+    ),
 )
 
 _BY_NAME = {each.name: each for each in TAGS}

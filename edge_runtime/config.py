@@ -14,6 +14,8 @@ from contract.bundle import Bundle
 from contract.config import Section, load_config
 from contract.errors import ConfigError, InputError, IntegrityError
 from contract.precision import Precision
+from contract.tags import ZONES
+from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.sources.uri import SourceUri, parse_source
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CameraConfig",
     "DaemonConfig",
+    "DriftConfig",
     "HealthConfig",
     "LeakConfig",
     "ModelConfig",
@@ -31,7 +34,6 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class ModelConfig(Section):
@@ -45,38 +47,30 @@ class ModelConfig(Section):
     streams: Annotated[int, Field(ge=1, le=16)] = 2  # runs at a time on a CPU
 
 
-class LeakConfig(Section):
-    """`[leak]`: from masks to a leak state. On values are higher than off values: hysteresis."""
-
-    score_on: Share = 0.60  # mean gas probability of the gas pixels
-    score_off: Share = 0.45
-    area_on: Share = 0.001  # gas pixels as a share of the valid field
-    area_off: Share = 0.0005
-    votes: Annotated[int, Field(ge=1, le=1000)] = 8  # frames with gas ...
-    window: Annotated[int, Field(ge=1, le=1000)] = 15  # ... of so many
-    on_delay_s: Seconds = 2.0
-    off_delay_s: Seconds = 30.0
-
-    @model_validator(mode="after")
-    def _off_below_on(self) -> LeakConfig:
-        for name in ("score", "area"):
-            on, off = getattr(self, f"{name}_on"), getattr(self, f"{name}_off")
-            if off > on:
-                raise ValueError(f"{name}_off = {off} is above {name}_on = {on}")
-        if self.votes > self.window:
-            raise ValueError(f"votes = {self.votes} can never be reached in window = {self.window}")
-        return self
-
-
 class HealthConfig(Section):
     """`[health]`: when a camera counts as blind. Limits of brightness are of 0..255."""
 
     lost_after_s: Annotated[float, Field(gt=0, le=60)] = 2.0  # or four frame periods, if longer
     frozen_after_s: Annotated[float, Field(gt=0, le=60)] = 1.5
-    insane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0  # dark, saturated or blurred
+    # dark, saturated, blurred, covered or moved
+    insane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    sane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0  # until a fault of pictures is over
     dark_below: Annotated[float, Field(ge=0, le=255)] = 16.0  # of the brightest hundredth
     saturated_share: Share = 0.6  # of pixels at 250 or more
-    blurred_below: Annotated[float, Field(ge=0)] = 10.0  # sharpness; 0 never calls one blurred
+    blurred_below: Annotated[float, Field(ge=0)] = 10.0  # sharpness; 0 leaves it to the view
+    too_fast_above: Annotated[float, Field(gt=0)] = 150.0  # pictures a second
+    watch_view: bool = True  # off for a camera that turns by itself
+
+
+class DriftConfig(Section):
+    """`[drift]`: whether INT8 and the pictures still are what calibration saw."""
+
+    every: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # one picture in so many; 0: none
+    engine: Path | None = None  # of FP16, where [model] runs on TensorRT
+    disagreement_limit: Share = 0.02  # of pixels whose class differs from FP16's
+    distance_limit: Share | None = None  # Jensen-Shannon; None: as 95 of 100 calibration frames
+    hold_s: Seconds = 600.0  # beyond a limit before it is told
+    old_after_s: Seconds = 3600.0  # figures older than this are not published
 
 
 class CameraConfig(Section):
@@ -87,6 +81,8 @@ class CameraConfig(Section):
     size: str | None = None  # "640x480": any other size is a fault of the camera
     credentials_file: Path | None = None  # one line "user:password", for rtsp
     leak: LeakConfig | None = None  # instead of [leak]
+    zone: Annotated[tuple[ZoneConfig, ...], Field(max_length=ZONES)] = ()
+    ignore: Annotated[tuple[IgnoreConfig, ...], Field(max_length=64)] = ()
 
     @field_validator("source")
     @classmethod
@@ -107,6 +103,25 @@ class CameraConfig(Section):
     def _credentials_fit(self) -> CameraConfig:
         if self.credentials_file and not self.source.startswith(("rtsp://", "rtsps://")):
             raise ValueError("credentials_file is for rtsp sources only")
+        return self
+
+    @model_validator(mode="after")
+    def _areas_fit(self) -> CameraConfig:
+        names: dict[str, int] = {}
+        for position, zone in enumerate(self.zone):
+            first = names.setdefault(zone.name, position)
+            if first < position:
+                said = f"is the name of zone {first + 1} already"
+                raise _fault_at(("zone", position, "name"), zone.name, said)
+        size = self.picture_size
+        if size is None:
+            return self
+        areas = [("zone", self.zone), ("ignore", self.ignore)]
+        for key, position, area in ((k, at, a) for k, many in areas for at, a in enumerate(many)):
+            point = area.outside(size)
+            if point is not None:
+                said = f"point ({point[0]:g}, {point[1]:g}) is outside the picture, {self.size}"
+                raise _fault_at((key, position, "polygon"), list(area.polygon), said)
         return self
 
     @property
@@ -144,6 +159,7 @@ class DaemonConfig(Section):
     camera: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=16)]
     leak: LeakConfig = LeakConfig()
     health: HealthConfig = HealthConfig()
+    drift: DriftConfig = DriftConfig()
     plant: PlantConfig = PlantConfig()
 
     @model_validator(mode="after")
@@ -241,6 +257,8 @@ def _paths_in(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
     yield "model.bundle", config.model.bundle
     if config.model.engine is not None:
         yield "model.engine", config.model.engine
+    if config.drift.engine is not None:
+        yield "drift.engine", config.drift.engine
     for camera in config.camera:
         if camera.credentials_file is not None:
             yield f"camera {camera.name}: credentials_file", camera.credentials_file
