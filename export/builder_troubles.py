@@ -36,6 +36,7 @@ _OPERATORS = (
     "unsupported operator",
     "Plugin not found",
 )
+_INT8_CONSTANT = "invalid weights type of Int8"  # a constant layer of TensorRT 8
 _LISTED = 5
 
 
@@ -71,15 +72,27 @@ _DLA = _Trouble(
 )
 
 
-def parse_error(found: TensorRT, faults: Sequence[str]) -> EngineError:
-    """The graph cannot be read: which node, and what helps."""
-    text = "; ".join(faults[:_LISTED]) or "it gave no reason"
-    remedy = (
-        "this TensorRT does not know the operator: export the network anew with this gasedge, or "
-        "build with the TensorRT of a newer JetPack"
-        if any(sign in text for sign in _OPERATORS)
-        else "export the network anew with this gasedge"
-    )
+def parse_error(found: TensorRT, faults: Sequence[str], logged: Sequence[str] = ()) -> EngineError:
+    """The graph cannot be read: which node, and what helps.
+
+    Args:
+        found: that read it.
+        faults: its parser's own, which may name a node and no reason.
+        logged: errors that it logged meanwhile.
+    """
+    constants = [each for each in logged if _INT8_CONSTANT in each and each not in faults]
+    text = "; ".join([*(faults or logged), *constants][:_LISTED]) or "it gave no reason"
+    remedy = "export the network anew with this gasedge"
+    if _INT8_CONSTANT in text:
+        remedy = (
+            "its weights are stored as INT8, which TensorRT 8 does not take: calibrate the bundle "
+            "anew with this gasedge"
+        )
+    elif any(sign in text for sign in _OPERATORS):
+        remedy = (
+            "this TensorRT does not know the operator: export the network anew with this gasedge, "
+            "or build with the TensorRT of a newer JetPack"
+        )
     return EngineError(f"{found.label} cannot read this graph: {text}; {remedy}")
 
 

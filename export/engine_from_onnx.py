@@ -79,7 +79,7 @@ def engine_from_onnx(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
         faults = [_fault(parser.get_error(n)) for n in range(parser.num_errors)]
-        raise parse_error(found, faults or said.errors)
+        raise parse_error(found, faults, said.errors)
     if any(_WRONG_INT8 in warning for warning in said.warnings):
         raise EngineError(
             f"{found.label} would read this graph's unsigned zero points as signed ones and "

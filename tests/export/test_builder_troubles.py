@@ -122,6 +122,8 @@ def test_troubles_of_memory_are_a_kind_of_their_own_and_dla_is_blamed_only_when_
 
 def test_parser_that_gives_no_reason_still_gives_a_remedy():
     assert "export the network anew" in str(parse_error(FOUND, []))
+    logged = ["q.weight_int8: invalid weights type of Int8"]  # of TensorRT 8
+    assert "calibrate the bundle anew" in str(parse_error(FOUND, ["[6] Invalid Node - q"], logged))
 
 
 @pytest.mark.parametrize(
