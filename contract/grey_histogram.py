@@ -48,7 +48,7 @@ def grey_shares(picture: NDArray[np.uint8]) -> Shares:
     """Share of the pixels of a (h, w, 3) BGR picture in each of GREY_BINS equal grey ranges."""
     cv2 = need("cv2", extra="cpu")
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    counts = cv2.calcHist([grey], [0], None, [GREY_BINS], [0, 256])[:, 0]
+    counts = cv2.calcHist([grey], [0], None, [GREY_BINS], [0, 256]).ravel()
     return np.asarray(counts / counts.sum(), np.float64)
 
 

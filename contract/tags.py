@@ -452,7 +452,7 @@ TAGS: tuple[Tag, ...] = (
         "0..1",
         "Share of pixels whose class in INT8 is not that in FP16, last 64 compared frames",
         unknown=None,
-        scaled_register=100,
+        scaled_register=110,
         scale=10000,
     ),
     Tag(
@@ -461,7 +461,7 @@ TAGS: tuple[Tag, ...] = (
         "0..1",
         "Gas pixels of INT8 and FP16, both over any, same frames; null while neither saw any",
         unknown=None,
-        scaled_register=101,
+        scaled_register=111,
         scale=10000,
     ),
     Tag(
@@ -470,17 +470,17 @@ TAGS: tuple[Tag, ...] = (
         "0..1",
         "Jensen-Shannon distance of grey levels, same frames from the calibration's",
         unknown=None,
-        scaled_register=102,
+        scaled_register=112,
         scale=10000,
     ),
-    Tag("Drift/Compared", TagType.U32, "", "Frames compared", unknown=None, register=103),
+    Tag("Drift/Compared", TagType.U32, "", "Frames compared", unknown=None, register=113),
     Tag(
         "Drift/Skipped",
         TagType.U32,
         "",
         "Frames not compared because the one before still was",
         unknown=None,
-        register=105,
+        register=115,
     ),
 )
 
