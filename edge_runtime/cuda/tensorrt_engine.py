@@ -233,8 +233,8 @@ def _context_of(
 ) -> tensorrt.IExecutionContext | None:
     """An execution context that works in `scratch`; each generation has its own words for it."""
     if hasattr(trt, "ExecutionContextAllocationStrategy"):
-        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = engine.create_execution_context(strategy)
+        make: Any = engine.create_execution_context  # of 8 it takes no strategy
+        context = make(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     else:
         context = engine.create_execution_context_without_device_memory()
     if context is not None and scratch is not None:

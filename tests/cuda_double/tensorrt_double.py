@@ -20,7 +20,8 @@ import numpy as np
 __version__ = "10.3.0"
 __all__ = [
     "Builder", "BuilderFlag", "DataType", "ExecutionContextAllocationStrategy", "ILogger",
-    "IProfiler", "LayerInformationFormat", "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser",
+    "IProfiler", "LayerInformationFormat", "LayerType", "MemoryPoolType",
+    "NetworkDefinitionCreationFlag", "OnnxParser",
     "OnnxParserRefitter", "ProfilingVerbosity", "Refitter", "Runtime",
 ]  # fmt: skip
 

@@ -29,12 +29,8 @@ SEAM = (
 # What a generation lacks and our code asks for before it uses it: running every way through the
 # code on the real bindings (test_tensorrt_generations.py) proves that it does.
 ASKED_FOR_FIRST = {
-    "8.6.1": {
-        "IProgressMonitor",
-        "progress_monitor",
-        "OnnxParserRefitter",
-        "device_memory",  # there, but a stub leaves out what can only be set
-    }
+    "8.6.1": {"IProgressMonitor", "progress_monitor", "OnnxParserRefitter"},
+    "11.4.0.106": {"device_memory_size", "create_execution_context_without_device_memory"},
 }
 _FAULT = re.compile(r"^(\S+\.py):(\d+): error: (.*?)  \[([a-z-]+)\]$", re.MULTILINE)
 _LACKS = re.compile(r'has no attribute "(\w+)"|Name "trt\.(\w+)" is not defined')
