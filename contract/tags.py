@@ -87,6 +87,8 @@ class HealthCode(IntFlag):
     COVERED = 1 << 15
     MOVED = 1 << 16
     TIME_BACK = 1 << 17
+    NETWORK_DRIFT = 1 << 24
+    PICTURE_DRIFT = 1 << 25
 
     @property
     def meaning(self) -> str:
@@ -113,6 +115,8 @@ _MEANINGS = {
     HealthCode.COVERED: "Nothing is left of the view: a hand, a cap, a bag, dense fog",
     HealthCode.MOVED: "Not the view that was learned: knocked, turned or panned",
     HealthCode.TIME_BACK: "A picture is older than the one before it",
+    HealthCode.NETWORK_DRIFT: "INT8 and FP16 disagree beyond the limit: calibrate anew",
+    HealthCode.PICTURE_DRIFT: "Pictures are further from the calibration's than the limit",
 }
 
 
