@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from gasedge.jetpack import jetpack_of
 from gasedge.probe import Package, probe_all
+from gasedge.transfer_probe import probe_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contract.machine import Machine
+    from edge_runtime.cuda.transfer_choice import TransferMeasurement
     from gasedge.jetpack import JetPack
     from gasedge.probe import Probe
 
@@ -78,6 +80,7 @@ class Diagnosis:
     engine_path: str  # which engine can be built or run here
     backend: str  # what `gasedge run` uses with backend = "auto"
     camera_tools: dict[str, str | None]  # program -> where it is
+    transfer: TransferMeasurement | str  # how pictures go to the GPU, or why it was not measured
     advice: tuple[str, ...]  # what to do about the rest
 
     def missing_of(self, extra: str) -> list[Probe]:
@@ -97,11 +100,19 @@ def examine(machine: Machine) -> Diagnosis:
     """Probe every package and tool of this machine."""
     probes = probe_all(EXTRAS.values())
     tools = {name: shutil.which(name) for name in _CAMERA_TOOLS}
-    return diagnose(machine, probes, tools)
+    pycuda = probes["pycuda"]
+    if machine.gpu and not pycuda.works:
+        transfer: TransferMeasurement | str = f"not measured: pycuda does not work ({pycuda.says})"
+    else:
+        transfer = probe_transfer(machine)
+    return diagnose(machine, probes, tools, transfer)
 
 
 def diagnose(
-    machine: Machine, probes: Mapping[str, Probe], camera_tools: Mapping[str, str | None]
+    machine: Machine,
+    probes: Mapping[str, Probe],
+    camera_tools: Mapping[str, str | None],
+    transfer: TransferMeasurement | str,
 ) -> Diagnosis:
     """Draw the conclusions from what was found; touches nothing."""
     jetpack = jetpack_of(machine.l4t) if machine.l4t else None
@@ -112,6 +123,7 @@ def diagnose(
         engine_path=_engine_path(machine, probes),
         backend=_backend(machine, probes),
         camera_tools=dict(camera_tools),
+        transfer=transfer,
         advice=tuple(_advice(machine, jetpack, probes, camera_tools)),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.atomic import write_text
+from contract.errors import GasedgeError
 from contract.geometry import InputGeometry
 from contract.machine import this_machine
 from edge_runtime.cuda.driver import GpuContext
@@ -32,6 +34,7 @@ __all__ = [
     "default_transfer",
     "keep_transfer",
     "kept_transfer",
+    "main",
     "measure_transfers",
 ]
 
@@ -176,3 +179,14 @@ def _device() -> dict[str, str | None]:
 
 def _first(error: OSError | ValidationError) -> str:
     return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error.strerror)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure in a process of its own, which a fault may end; JSON on standard output."""
+    del arguments
+    try:
+        sys.stdout.write(measure_transfers().model_dump_json())
+    except GasedgeError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from contract.bundle import Bundle
 
 __all__ = ["command"]
+
+_log = logging.getLogger(__name__)
 
 
 @click.command("build-engine")
@@ -93,6 +96,7 @@ def command(  # noqa: PLR0913 - one argument per option
         ),
         accept=lambda engine: _known_answer(opened, Precision(precision), engine),
     )
+    _keep_transfer(built.path.parent)
     if as_json:
         click.echo(
             json.dumps(
@@ -129,3 +133,23 @@ def _known_answer(bundle: Bundle, precision: Precision, engine: Path) -> str:
     if not answer.passed:
         raise CheckError(f"the engine was built but is not kept: {answer.detail}")
     return "passed"
+
+
+def _keep_transfer(folder: Path) -> None:
+    """Measure once on each device how pictures reach its GPU faster, for a folder's engines."""
+    from contract.machine import this_machine
+
+    machine = this_machine()
+    if machine.gpu is None:
+        return
+    from edge_runtime.cuda.transfer_choice import keep_transfer, kept_transfer
+    from gasedge.transfer_probe import probe_transfer
+
+    if kept_transfer(folder) is not None:
+        return
+    measured = probe_transfer(machine)
+    if isinstance(measured, str):
+        _log.warning("transfer %s; engines take what suits this kind of GPU", measured)
+        return
+    keep_transfer(folder, measured)
+    _log.info("transfer: %s", measured)

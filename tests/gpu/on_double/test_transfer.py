@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from contract.errors import EngineError
+from contract.machine import this_machine
 from edge_runtime.cuda.exchange import Transfer
 from edge_runtime.cuda.transfer_choice import keep_transfer, kept_transfer, measure_transfers
+from gasedge.transfer_probe import probe_transfer
 from tests.bundles import tiny_pictures
 
 if TYPE_CHECKING:
@@ -111,3 +115,37 @@ def test_measuring_times_both_ways_and_leaves_nothing_on_the_gpu(double, tmp_pat
     assert kept_transfer(tmp_path) is None
     keep_transfer(tmp_path, measured)
     assert kept_transfer(tmp_path) == measured
+
+
+def ran(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "gasedge", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_doctor_measures_both_ways_prints_and_keeps_them(double, tmp_path):
+    code, out, err = ran("doctor", "--json", "--engines", tmp_path)
+    assert code == 0, err
+    said = json.loads(out)["transfer"]
+    assert set(said["median_ms"]) == {"copied", "mapped"}
+    assert kept_transfer(tmp_path).faster.value == said["faster"]
+
+
+def test_gpu_that_fails_while_it_is_measured_ends_only_the_measuring(double, monkeypatch):
+    monkeypatch.setenv("CUDA_DOUBLE_FAULT", "cuGraphLaunch 700 3")
+    said = probe_transfer(this_machine())
+    assert "ended with 4" in said
+    assert "new process" in said
+
+
+def test_engine_that_is_built_here_is_measured_for_once(double, bundle, tmp_path):
+    words = ("-q", "build-engine", bundle.path, "--fp32", "--out", tmp_path)
+    assert ran(*words)[0] == 0
+    first = kept_transfer(tmp_path)
+    assert first is not None
+    assert ran(*words)[0] == 0
+    assert kept_transfer(tmp_path) == first  # with the same times: it was not measured again
