@@ -44,16 +44,17 @@ def frames_of(clip: Path) -> list[NDArray[np.uint8]]:
         pictures.append(np.asarray(picture, np.uint8))
 
 
-def rate(step: Callable[[], None], seconds: float) -> float:
-    """Steps a second after a warm-up."""
+def rate(step: Callable[[], None], seconds: float) -> tuple[float, float]:
+    """Steps a second after a warm-up, and the milliseconds of processor time of each."""
     until = time.perf_counter() + WARM_UP_S
     while time.perf_counter() < until:
         step()
-    begin, count = time.perf_counter(), 0
+    begin, spent, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
         step()
         count += 1
-    return count / (time.perf_counter() - begin)
+    spent = time.process_time() - spent
+    return count / (time.perf_counter() - begin), 1e3 * spent / count
 
 
 def bare(model: RunningModel, clip: Path, seconds: float) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def bare(model: RunningModel, clip: Path, seconds: float) -> dict[str, Any]:
             number += 1
         under_way.popleft().result()
 
-    found = rate(step, seconds)
+    fps, spent_ms = rate(step, seconds)
     while under_way:
         under_way.popleft().result()
     alone = []
@@ -78,7 +79,12 @@ def bare(model: RunningModel, clip: Path, seconds: float) -> dict[str, Any]:
         model.start([frame], lambda: None).result()
         alone.append((time.perf_counter() - begin) * 1e3)
         time.sleep(0.01)
-    return {"fps": found, "alone_ms": statistics.median(alone), "backend": model.facts.backend}
+    return {
+        "fps": fps,
+        "processor_ms": spent_ms,
+        "alone_ms": statistics.median(alone),
+        "backend": model.facts.backend,
+    }
 
 
 def loop(checkpoint: Path, clip: Path, seconds: float, threads: int | None) -> dict[str, Any]:
@@ -115,12 +121,12 @@ def loop(checkpoint: Path, clip: Path, seconds: float, threads: int | None) -> d
         mask = probabilities.argmax(axis=1)[0]
         float((mask == 1).mean())
 
-    return {"fps": rate(step, seconds), "threads": torch.get_num_threads()}
+    return {"fps": rate(step, seconds)[0], "threads": torch.get_num_threads()}
 
 
 def stages(model: RunningModel, config: DaemonConfig, clip: Path) -> dict[str, float]:
     """Median milliseconds of processor time of each of our steps for a frame."""
-    from edge_runtime.camera_state import CameraState
+    from edge_runtime.camera_state import camera_state_of
     from edge_runtime.frames import Frame
     from edge_runtime.overlay import draw_overlay, jpeg_from_picture
     from edge_runtime.plant.messages import encode_snapshot
@@ -128,10 +134,7 @@ def stages(model: RunningModel, config: DaemonConfig, clip: Path) -> dict[str, f
     from edge_runtime.supervision import look_at
 
     camera = config.camera[0]
-    state = CameraState(
-        camera.name, 1, health=config.health, leak=config.leak_of(camera), size=None,
-        is_test=True, version="0",
-    )  # fmt: skip
+    state = camera_state_of(config, camera, 1)
     times: dict[str, list[float]] = collections.defaultdict(list)
     video = cv2.VideoCapture(str(clip))
     zero_ns = time.time_ns()
