@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contract.label_map import GAS_SMOKE
 from contract.mask_encoding import encode_mask
 from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
-from edge_runtime.leaks import UNDECIDED, LeakTracker
-from edge_runtime.regions import gas_field
+from edge_runtime.drift import DriftTracker, ne107_with
+from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import CameraWatch, ne107_of, quality_of
 
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
 
     from contract.geometry import FrameFit
     from contract.tags import Value
-    from edge_runtime.config import CameraConfig, DaemonConfig, HealthConfig, LeakConfig
+    from edge_runtime.config import CameraConfig, DaemonConfig, HealthConfig
+    from edge_runtime.drift import Sample
     from edge_runtime.frames import Frame
-    from edge_runtime.regions import GasField
+    from edge_runtime.leaks.judge import Judged
     from edge_runtime.supervision import Look
 
 __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
@@ -36,7 +36,7 @@ __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 _RATE_WINDOW_S = 5.0
 _LATENCIES = 256
 _MASK_S = 0.5  # at most two masks a second
-_OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED
+_OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED | HealthCode.COVERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,11 @@ class CameraState:
         name: of the camera.
         unit_id: its Modbus unit.
         health: limits of its pictures.
-        leak: rule of its leak state.
+        leaks: judges its masks.
         size: width and height that it must have, None for any.
         is_test: whether its frames come from a replay or a simulation.
         version: of gasedge.
+        drift: follows how its pictures and masks drift; None where nobody compares them.
     """
 
     def __init__(
@@ -68,20 +69,21 @@ class CameraState:
         unit_id: int,
         *,
         health: HealthConfig,
-        leak: LeakConfig,
+        leaks: LeakJudge,
         size: tuple[int, int] | None,
         is_test: bool,
         version: str,
+        drift: DriftTracker | None = None,
     ) -> None:
         self.name = name
         self._unit_id = unit_id
         self._version = version
         self._is_test = is_test
+        self._drift = drift
         self._lock = threading.Lock()
-        self._watch = CameraWatch(health, size)
-        self._leaks = LeakTracker(leak)
-        self._verdict = UNDECIDED
-        self._gas: GasField | None = None
+        self._watch = CameraWatch(health, size, replayed=is_test)
+        self._judge = leaks
+        self._judged: Judged | None = None  # None while nobody is looking
         self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
         self._masked_s = 0.0
         self._last: Frame | None = None
@@ -126,15 +128,14 @@ class CameraState:
         Returns:
             The leak state after it, as far as the frames go: health is for the snapshot to judge.
         """
-        gas = gas_field(mask, score, fit)
         with self._lock:
             taken_s = frame.monotonic_ns / 1e9
             before = self._segmented
             blind_s = taken_s - before.monotonic_ns / 1e9 if before is not None else 0.0
             if blind_s > self._watch.lost_after_s:
                 self._forget()
-            self._verdict = self._leaks.update(gas, taken_s, frame.captured_ns)
-            self._gas, self._segmented = gas, frame
+            judged = self._judge.update(frame.picture, mask, score, fit, taken_s, frame.captured_ns)
+            self._judged, self._segmented = judged, frame
             self._times_s.append(now_s)
             self._latencies_ms.append((now_s - taken_s) * 1e3)
             if int(now_s) != self._beat_second and not self._watch.faults(now_s):
@@ -143,15 +144,30 @@ class CameraState:
             if self._mask_data is None or taken_s - self._masked_s >= _MASK_S:
                 self._masked_s = taken_s
                 self._mask_data = encode_mask(
-                    mask[fit.valid] == GAS_SMOKE,
+                    self._judge.mask(),
                     frame_seq=frame.seq,
                     captured_ns=frame.captured_ns,
                     monotonic_ns=frame.monotonic_ns,
-                    score=gas.score,
-                    state=self._verdict.state.value,
+                    score=judged.gas.score,
+                    state=judged.verdict.state.value,
                     model_sha256=model_sha256,
                 )
-            return self._verdict.state
+            return judged.verdict.state
+
+    def judged(self) -> tuple[Judged | None, NDArray[np.bool_] | None]:
+        """What the last frame said, and its gas (height, width) that the areas count."""
+        with self._lock:
+            return (self._judged, self._judge.mask()) if self._judged else (None, None)
+
+    def drifted(self, sample: Sample | None, frame: Frame) -> None:
+        """Take in what was found of drift in a picture, None where there was no time for it."""
+        with self._lock:
+            if self._drift is None:
+                return
+            if sample is None:
+                self._drift.skip()
+            else:
+                self._drift.take(sample, frame.monotonic_ns / 1e9)
 
     def snapshot(
         self, now_s: float, reader: ReaderStatus, model: ModelFacts, dropped: int
@@ -170,9 +186,16 @@ class CameraState:
             if quality is Quality.BAD and faults & ~(HealthCode.STARTING | HealthCode.TEST_SOURCE):
                 self._forget()
             values = self._frame_values(now_s, reader, dropped)
+            ne107, warnings = ne107_of(faults, quality), HealthCode(0)
+            if self._drift is not None:
+                values |= self._drift.values(now_s)
+            if self._drift is not None and quality is not Quality.BAD:
+                warnings = self._drift.warnings(now_s)
+                ne107 = ne107_with(ne107, warnings)
+                quality = max(quality, Quality.UNCERTAIN if warnings else quality)
             values |= {
-                "Health/NE107": ne107_of(faults, quality).value,
-                "Health/Code": int(faults),
+                "Health/NE107": ne107.value,
+                "Health/Code": int(faults | warnings),
                 "Camera/Connected": not faults & (HealthCode.NO_CAMERA | HealthCode.SOURCE_ENDED),
                 "Camera/Frozen": bool(faults & HealthCode.FROZEN),
                 "Camera/Obscured": bool(faults & _OBSCURED),
@@ -194,9 +217,8 @@ class CameraState:
             )
 
     def _forget(self) -> None:
-        self._leaks.reset()
-        self._verdict = UNDECIDED
-        self._gas = self._mask_data = None
+        self._judge.reset()
+        self._judged = self._mask_data = None
 
     def _faults(self, now_s: float, reader: ReaderStatus, model: ModelFacts) -> HealthCode:
         faults = model.fault
@@ -212,7 +234,8 @@ class CameraState:
             watched |= HealthCode(0) if model.fault else HealthCode.STALLED
         elif reader.failures:
             watched |= HealthCode.NO_CAMERA
-        if self._verdict.state is LeakState.UNKNOWN and not watched:
+        undecided = self._judged is None or self._judged.verdict.state is LeakState.UNKNOWN
+        if undecided and not watched:
             watched |= HealthCode.STARTING  # too few frames yet to say anything
         return faults | watched
 
@@ -222,23 +245,40 @@ class CameraState:
         return now_s - self._segmented.monotonic_ns / 1e9 > self._watch.stale_after_s
 
     def _leak_values(self) -> dict[str, Value]:
-        gas, verdict = self._gas, self._verdict
-        if gas is None:
+        judged = self._judged
+        if judged is None:
             return {}
-        x, y = gas.centroid or (None, None)
-        return {
+        gas, verdict = judged.gas, judged.verdict
+        values: dict[str, Value] = {
             "Leak/State": verdict.state.value,
             "Leak/Score": gas.score,
             "Leak/AreaFraction": gas.area_fraction,
             "Leak/AreaPx": gas.area_px,
-            "Leak/Count": gas.count,
+            "Leak/Count": judged.count,
             "Leak/DurationS": int(verdict.duration_s),
-            "Leak/CentroidX": x,
-            "Leak/CentroidY": y,
-            "Leak/BBox": gas.bbox,
             "Leak/OnsetTime": verdict.onset_ns,
+            "Leak/Still": verdict.still,
+            "Leak/Disturbed": judged.disturbed,
             "Mask/Data": self._mask_data,
         }
+        if judged.leaks:
+            leak = judged.leaks[0]
+            values |= {
+                "Leak/Id": leak.number or None,
+                "Leak/CentroidX": leak.centroid[0] if leak.centroid else None,
+                "Leak/CentroidY": leak.centroid[1] if leak.centroid else None,
+                "Leak/BBox": leak.bbox,
+                "Leak/Growth": leak.growth_per_s,
+                "Leak/SourceX": leak.source[0] if leak.source else None,
+                "Leak/SourceY": leak.source[1] if leak.source else None,
+                "Leak/DriftDeg": leak.drift_deg,
+                "Leak/Zone": leak.zone,
+            }
+        for number, zone in enumerate(judged.zones, start=1):
+            values[f"Zone/State{number}"] = zone.verdict.state.value
+            values[f"Zone/AreaFraction{number}"] = zone.gas.area_fraction
+            values[f"Zone/Name{number}"] = zone.name
+        return values
 
     def _frame_values(self, now_s: float, reader: ReaderStatus, dropped: int) -> dict[str, Value]:
         while self._times_s and now_s - self._times_s[0] > _RATE_WINDOW_S:
@@ -262,8 +302,9 @@ def camera_state_of(config: DaemonConfig, camera: CameraConfig, unit_id: int) ->
         camera.name,
         unit_id,
         health=config.health,
-        leak=config.leak_of(camera),
+        leaks=LeakJudge(config.leak_of(camera), camera.zone, camera.ignore),
         size=camera.picture_size,
         is_test=camera.uri().is_test,
         version=importlib.metadata.version("gasedge"),
+        drift=DriftTracker(config.drift) if config.drift.every else None,
     )

@@ -16,6 +16,7 @@ from contract.errors import ConfigError, InputError, IntegrityError
 from contract.precision import Precision
 from contract.tags import ZONES
 from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
+from edge_runtime.look import SHARP
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.sources.uri import SourceUri, parse_source
 
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class ModelConfig(Section):
@@ -57,7 +60,8 @@ class HealthConfig(Section):
     sane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0  # until a fault of pictures is over
     dark_below: Annotated[float, Field(ge=0, le=255)] = 16.0  # of the brightest hundredth
     saturated_share: Share = 0.6  # of pixels at 250 or more
-    blurred_below: Annotated[float, Field(ge=0)] = 10.0  # sharpness; 0 leaves it to the view
+    # sharpness, where a sharp picture has 100; 0 leaves it to the view
+    blurred_below: Annotated[float, Field(ge=0, le=SHARP / 2)] = 10.0
     too_fast_above: Annotated[float, Field(gt=0)] = 150.0  # pictures a second
     watch_view: bool = True  # off for a camera that turns by itself
 

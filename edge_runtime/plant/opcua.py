@@ -37,7 +37,7 @@ NAMESPACE = "urn:gasedge:model:1"
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 256 << 10  # of a client's request; a stranger can send one before logging in
-_LEAK_DATA = ("Leak", "Frame", "Mask")
+_LEAK_DATA = ("Leak", "Zone", "Frame", "Mask")
 _BY_QUALITY = {
     Quality.GOOD: ua.StatusCodes.Good,
     Quality.UNCERTAIN: ua.StatusCodes.UncertainSensorNotAccurate,

@@ -52,7 +52,7 @@ is looking, which is not the same as no leak.
 `Objects/GasEdge_<serial>/Cameras/<camera>/<Group>/<Name>`. Source time is the capture time of the
 frame. Everything is read-only. Quality is the status code:
 
-| Health/Quality | OPC UA status of Leak, Frame and Mask |
+| Health/Quality | OPC UA status of Leak, Zone, Frame and Mask |
 |---|---|
 | 0 good | Good |
 | 1 uncertain | UncertainSensorNotAccurate |
@@ -133,8 +133,10 @@ def _markdown(rows: list[dict[str, str | int | None]]) -> str:
             row["description"],
         )
         lines.append(_row_text(cells))
-    lines += ["", "## Bits of Health/Code", "", "| Bit | Name |", "|---|---|"]
-    lines += [f"| {code.value.bit_length() - 1} | {code.name} |" for code in HealthCode]
+    lines += ["", "## Bits of Health/Code", "", "| Bit | Name | Meaning |", "|---|---|---|"]
+    lines += [
+        f"| {code.value.bit_length() - 1} | {code.name} | {code.meaning} |" for code in HealthCode
+    ]
     return _INTRODUCTION + "\n".join(lines) + "\n"
 
 

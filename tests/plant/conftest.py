@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.tags import CameraSnapshot, Quality
+from contract.tags import ZONES, CameraSnapshot, Quality
 from edge_runtime.plant.link import PlantLink
 from edge_runtime.plant.users import add_user
 
@@ -134,6 +134,17 @@ def snapshot(camera="north", quality=Quality.GOOD, heartbeat=7, source_time_ns=N
             "Leak/CentroidY": 0.75,
             "Leak/BBox": (10, 20, 300, 400),
             "Leak/OnsetTime": 1_700_000_000_123_000_000,
+            "Leak/Id": 70001,
+            "Leak/Still": False,
+            "Leak/Disturbed": False,
+            "Leak/Growth": -0.0009765625,
+            "Leak/SourceX": 0.125,
+            "Leak/SourceY": 0.5,
+            "Leak/DriftDeg": 90.5,
+            "Leak/Zone": "flange",
+            **{f"Zone/State{number}": number % 3 for number in range(1, ZONES + 1)},
+            **{f"Zone/AreaFraction{number}": number / 16 for number in range(1, ZONES + 1)},
+            **{f"Zone/Name{number}": f"zone-{number}" for number in range(1, ZONES + 1)},
             "Frame/Seq": 2**40 + 5,
             "Frame/CaptureTime": 1_700_000_065_456_000_000,
             "Frame/Fps": 12.5,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.tags import TAGS, Quality
+from contract.tags import MAP_VERSION, TAGS, Quality
 
 needs_mbpoll = pytest.mark.skipif(shutil.which("mbpoll") is None, reason="needs mbpoll (apt)")
 
@@ -127,7 +127,7 @@ def test_pymodbus_reads_every_register_of_the_table(plant, speaking):
         "Health/Quality": 0,
         "Health/Heartbeat": 7,
     }
-    assert words[0] == 100
+    assert words[0] == MAP_VERSION
     for tag in TAGS:
         if tag.name == "Frame/AgeMs":
             assert words[tag.scaled_register] < 500
@@ -194,7 +194,7 @@ def test_nonsense_closes_only_its_own_connection(gateway):
     with connect(gateway) as good, connect(gateway) as bad:
         bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert bad.recv(100) == b""
-        assert block(good)[0] == 100
+        assert block(good)[0] == MAP_VERSION
 
 
 def test_one_block_is_of_one_snapshot(plant, gateway):
@@ -269,7 +269,7 @@ def test_clients_that_hold_all_places_make_room_for_a_new_one(plant, gateway):
             block(each)
         time.sleep(1.1)  # quiet for longer than a busy master ever is
         with connect(gateway) as newcomer:
-            assert block(newcomer)[0] == 100
+            assert block(newcomer)[0] == MAP_VERSION
     finally:
         for each in idle:
             each.close()

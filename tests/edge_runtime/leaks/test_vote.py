@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from contract.geometry import InputGeometry
-from contract.label_map import GAS_SMOKE, MACHINE
 from contract.tags import LeakState
 from edge_runtime.config import LeakConfig
-from edge_runtime.leaks import LeakTracker
-from edge_runtime.regions import GasField, gas_field
+from edge_runtime.leaks.vote import GasField, LeakTracker, MovingVote
 
 FPS = 10.0
 UTC = 1_800_000_000_000_000_000
 
 
 def gas(area: float = 0.01, score: float = 0.8) -> GasField:
-    return GasField(area, round(area * 1e5), score, 1, (0.5, 0.5), (1, 2, 3, 4))
+    return GasField(area, round(area * 1e5), score)
 
 
-CLEAR = GasField(0.0, 0, 0.0, 0, None, None)
+CLEAR = GasField(0.0, 0, 0.0)
 
 
 class Timeline:
@@ -119,35 +115,36 @@ def test_one_of_one_without_delay_follows_the_frame():
     assert timeline.see(CLEAR, 0.1) == [LeakState.NONE]
 
 
-def test_regions_are_measured_in_camera_pixels_and_padding_does_not_count():
-    geometry = InputGeometry(width=64, height=64)
-    fit = geometry.of(128, 64)  # lies in rows 16..48
-    mask = np.zeros((64, 64), np.uint8)
-    mask[:16] = GAS_SMOKE  # in the padding
-    mask[20:28, 10:26] = GAS_SMOKE
-    mask[40:44, 50:54] = GAS_SMOKE
-    mask[30:34, :] = MACHINE
-    score = np.where(mask == GAS_SMOKE, 204, 0).astype(np.uint8)
-    found = gas_field(mask, score, fit)
-    assert found.count == 2
-    assert found.area_fraction == pytest.approx((8 * 16 + 4 * 4) / (32 * 64))
-    assert found.area_px == (8 * 16 + 4 * 4) * 4
-    assert found.score == pytest.approx(0.8)
-    assert found.bbox == (20, 8, 32, 16)
-    assert found.centroid == pytest.approx((18 / 64, 8 / 32))
+def states_of(
+    vote: MovingVote, seconds: float, field: GasField, moving: GasField, begin: float = 0
+):
+    """What the vote says of each frame."""
+    times = [begin + (index + 1) / FPS for index in range(round(seconds * FPS))]
+    return [vote.update(field, moving, at, UTC + int(at * 1e9)) for at in times]
 
 
-def test_no_gas_is_no_region_and_no_score():
-    fit = InputGeometry(width=64, height=64).of(64, 64)
-    mask = np.full((64, 64), MACHINE, np.uint8)
-    assert gas_field(mask, np.full((64, 64), 90, np.uint8), fit) == CLEAR
+def test_gas_that_stands_still_is_a_suspect_that_says_so_and_never_a_leak():
+    said = states_of(MovingVote(LeakConfig()), 60, gas(), CLEAR)
+    assert {verdict.state for verdict in said[7:]} == {LeakState.SUSPECT}
+    assert [verdict.still for verdict in said].index(True) == pytest.approx(7 + 20, abs=1)
+    assert said[-1].still
+    assert said[-1].duration_s == pytest.approx(59.9)
 
 
-def test_the_most_regions_a_large_mask_can_hold_are_counted_right():
-    geometry = InputGeometry(width=1024, height=1024)
-    mask = np.zeros((1024, 1024), np.uint8)
-    mask[::4, ::4] = mask[1::4, ::4] = mask[::4, 1::4] = mask[1::4, 1::4] = GAS_SMOKE
-    mask[2::4, ::4] = mask[2::4, 1::4] = GAS_SMOKE
-    mask[::4, 2::4] = mask[1::4, 2::4] = GAS_SMOKE
-    found = gas_field(mask, mask, geometry.of(1024, 1024))
-    assert found.count == 256 * 256  # more than 16 bits count
+def test_still_gas_that_begins_to_move_is_a_leak_from_then_on():
+    vote = MovingVote(LeakConfig())
+    states_of(vote, 20, gas(), CLEAR)
+    said = states_of(vote, 4, gas(), gas(area=0.004), begin=20)
+    assert said[-1].state is LeakState.LEAK
+    assert said[-1].onset_ns == pytest.approx(UTC + 20.1e9, abs=1000)
+    assert not said[-1].still
+
+
+def test_a_leak_that_comes_to_rest_is_held_for_the_off_delay_and_a_suspect_after_it():
+    vote = MovingVote(LeakConfig())
+    states_of(vote, 5, gas(), gas())
+    said = states_of(vote, 40, gas(), CLEAR, begin=5)
+    leaks = [verdict.state is LeakState.LEAK for verdict in said]
+    assert leaks.index(False) == pytest.approx(300, abs=10)
+    assert said[-1].state is LeakState.SUSPECT
+    assert said[-1].still

@@ -1,24 +1,33 @@
 """From what each mask shows to a leak state that neither flickers nor remembers while blind.
 
 Order of the rules: hysteresis on a frame, a vote of M in N frames, an on-delay, an off-delay
-(the practice of OPC UA Part 9 and ISA-18.2 for analogue alarms). Pure: time comes as an argument.
+(the practice of OPC UA Part 9 and ISA-18.2 for analogue alarms). Gas votes twice: what moves for a
+leak, all of it for a suspect. Pure: time comes as an argument.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from contract.tags import LeakState
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LeakConfig
-    from edge_runtime.regions import GasField
+    from edge_runtime.leaks.config import LeakRule
 
-__all__ = ["LeakTracker", "LeakVerdict"]
+__all__ = ["UNDECIDED", "GasField", "LeakTracker", "LeakVerdict", "MovingVote"]
 
 _VOTE_AGE_S = 30.0  # a vote older than this says nothing about now, however slow the frames are
+
+
+@dataclass(frozen=True, slots=True)
+class GasField:
+    """Gas in one picture, or in a part of it."""
+
+    area_fraction: float  # of the valid field less what is ignored, 0..1
+    area_px: int  # camera pixels
+    score: float  # mean gas probability of the gas pixels, 0 without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class LeakVerdict:
     state: LeakState
     onset_ns: int | None = None  # capture time of the frame in which the leak began, UTC
     duration_s: float = 0.0  # since the onset
+    still: bool = False  # a suspect that would be a leak if it moved
 
 
 UNDECIDED = LeakVerdict(LeakState.UNKNOWN)
@@ -41,13 +51,13 @@ class _Vote:
 
 
 class LeakTracker:
-    """Leak state of one camera.
+    """Leak state of a camera or a zone.
 
     Args:
         config: thresholds, vote and delays.
     """
 
-    def __init__(self, config: LeakConfig) -> None:
+    def __init__(self, config: LeakRule) -> None:
         self._config = config
         self._votes: deque[_Vote] = deque(maxlen=config.window)
         self._state = LeakState.UNKNOWN
@@ -115,3 +125,32 @@ class LeakTracker:
         if self._onset is None:
             return LeakVerdict(self._state)
         return LeakVerdict(self._state, self._onset.captured_ns, now_s - self._onset.at_s)
+
+
+class MovingVote:
+    """Leak state of a camera or a zone, by what moves and by what does not.
+
+    Args:
+        rule: thresholds, vote and delays.
+    """
+
+    def __init__(self, rule: LeakRule) -> None:
+        self._all, self._moving = LeakTracker(rule), LeakTracker(rule)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._all.reset()
+        self._moving.reset()
+
+    def update(
+        self, gas: GasField, moving: GasField, now_s: float, captured_ns: int
+    ) -> LeakVerdict:
+        """Take in one frame: all its gas, and the part of it that moves."""
+        by_all = self._all.update(gas, now_s, captured_ns)
+        by_moving = self._moving.update(moving, now_s, captured_ns)
+        if by_moving.state is LeakState.LEAK:
+            return by_moving
+        if by_all.state is LeakState.LEAK:
+            waits = by_moving.state is LeakState.SUSPECT
+            return replace(by_all, state=LeakState.SUSPECT, still=not waits)
+        return by_all
