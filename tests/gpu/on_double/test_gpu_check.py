@@ -30,14 +30,21 @@ def test_every_check_passes_and_the_gpu_is_named(bundle):
     assert code == 0
     assert "CUDA double (no GPU) (compute 8.7)" in report["machine"]
     names = [check["name"] for check in report["checks"] if check["passed"]]
-    for name in ("fit kernel", "summary kernel", "fp32 against the CPU", "fp16 CUDA graph",
-                 "fp32 known answers", "device memory"):  # fmt: skip
+    for name in ("fit kernel", "summary kernel", "transfer", "fp32 against the CPU",
+                 "fp16 CUDA graph", "fp32 transfers", "fp16 batch", "fp32 known answers",
+                 "device memory"):  # fmt: skip
         assert name in names
-    assert set(report["latency_ms"]) == {
-        f"{precision} {what}"
-        for precision in ("fp32", "fp16")
-        for what in ("frame", "1280x720 picture")
-    }
+    assert set(report["transfer"]["median_ms"]) == {"copied", "mapped"}
+    for precision in ("fp32", "fp16"):
+        assert set(report["latency_ms"][precision]) == {
+            "bare engine, graph",
+            "bare engine, call by call",
+            "picture to mask, graph",
+            "picture to mask, call by call",
+            "four pictures, one run",
+            "four pictures, four runs",
+        }
+        assert len(report["ratios"][precision]) == 3
 
 
 def test_a_gpu_that_computes_wrongly_is_found_with_exit_code_3(bundle, tmp_path):
