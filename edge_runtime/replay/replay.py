@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.atomic import new_file
@@ -14,13 +15,14 @@ from edge_runtime.model import open_model
 from edge_runtime.replay.arrivals import arrivals_of, require_an_end, segmented_ahead
 from edge_runtime.replay.transcript import Transcript
 from edge_runtime.replay.virtual_daemon import VirtualDaemon
+from edge_runtime.shadow import open_shadow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from edge_runtime.config import CameraConfig, DaemonConfig
     from edge_runtime.replay.arrivals import Arrival
+    from edge_runtime.sources.uri import SourceUri
 
 __all__ = ["Replayed", "replay"]
 
@@ -53,7 +55,8 @@ def replay(
 
     Args:
         config: the daemon's configuration, paths resolved.
-        clips: source by the name of a configured camera.
+        clips: source by the name of a configured camera; without any, the sources that cameras
+            have in the configuration, as far as they are no cameras.
         out: where the transcript goes; whole, or not at all.
         latency_s: virtual seconds from a picture to its mask.
         values_every_s: see `Transcript`.
@@ -65,6 +68,9 @@ def replay(
         GasedgeError: when the model cannot be opened or fails, or `out` cannot be written.
     """
     cameras = tuple(_with_clip(config, name, source) for name, source in clips.items())
+    cameras = cameras or tuple(each for each in config.camera if each.uri().is_test)
+    if not cameras:
+        raise ConfigError("no camera of this configuration has a clip as its source: give --source")
     uris = [camera.uri() for camera in cameras]
     for uri in uris:
         require_an_end(uri)
@@ -73,14 +79,23 @@ def replay(
     # an answer about a wrong OUT must not wait for the model
     with new_file(out) as partial, partial.open("w", encoding="utf-8") as file:
         model = open_model(config.model)
-        with model.segmenter:
-            head = {"cameras": dict(clips), "model": model.facts.model_id, "latency_s": latency_s}
+        with model.segmenter, ExitStack() as cleanup:
+            shadow = None
+            if config.drift.every:
+                shadow = open_shadow(config.model, config.drift)
+                cleanup.callback(shadow.close)
+            head = {
+                "cameras": {c.name: _named(u) for c, u in zip(cameras, uris, strict=True)},
+                "model": model.facts.model_id,
+                "latency_s": latency_s,
+            }
             transcript = Transcript(file, head, values_every_s=values_every_s)
             daemon = VirtualDaemon(
                 config,
                 model.segmenter.geometry,
                 model.facts,
                 latency_ns=round(latency_s * 1e9),
+                shadow=shadow,
                 tell=transcript.tell,
             )
             begin_s = time.monotonic()
@@ -96,6 +111,16 @@ def _told(arrivals: Iterator[Arrival], progress: Callable[[float], None]) -> Ite
             _log.info("at %.3f s: %s", arrival.at_ns / 1e9, arrival.ended)
         progress(arrival.at_ns / 1e9)
         yield arrival
+
+
+def _named(uri: SourceUri) -> str:
+    """What a transcript says of a clip: nothing of the machine that it lies on."""
+    texts = (
+        f"{name}={value:g}" if isinstance(value, (int, float)) else f"{name}={value}"
+        for name, value in uri.options.items()
+    )
+    parts = [Path(uri.target).name, "&".join(texts)]
+    return f"{uri.scheme}:" + "?".join(part for part in parts if part)
 
 
 def _with_clip(config: DaemonConfig, name: str, source: str) -> CameraConfig:

@@ -1,8 +1,8 @@
 """What the plant saw in a replay: one JSON line for every change of a tag, and how two compare.
 
 The first line tells what was replayed. Every other one holds the time in seconds since the
-beginning, the camera, the tag, its value before and after, and the quality after. `Frame/AgeMs` is
-left out: it changes by time alone, and time stands in each line.
+beginning, the camera, the tag, its value before and after, and the quality after; all begin as
+null. `Frame/AgeMs` is left out: it changes by time alone, and time stands in each line.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Transcript:
             new = shown_value(tag, snapshot.value(tag.name))
             place = camera, tag.name
             old = self._told.get(place)
-            if place in self._told and old == new:
+            if old == new:
                 continue
             self._told[place] = new
             self.lines += 1

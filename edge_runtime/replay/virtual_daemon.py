@@ -22,6 +22,7 @@ from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.gateway import WATCH_S
 from edge_runtime.plant.messages import PREFIX_BYTES, encode_snapshot, sizes_from_prefix
 from edge_runtime.plant.receiver import Board
+from edge_runtime.shadow import Turns
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import look_at
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edge_runtime.config import DaemonConfig
     from edge_runtime.plant.freshness import Published
     from edge_runtime.replay.arrivals import Arrival
+    from edge_runtime.shadow import ShadowNetwork
 
 __all__ = ["VirtualDaemon"]
 
@@ -64,6 +66,7 @@ class VirtualDaemon:
         geometry: of the network's input.
         facts: what runs.
         latency_ns: from taking a picture up to its mask.
+        shadow: compares pictures as `[drift]` says; it never skips one. None compares none.
         tell: told the time in ns since the beginning and what the plant shows of a camera, each
             time that the plant looks.
     """
@@ -75,10 +78,12 @@ class VirtualDaemon:
         facts: ModelFacts,
         *,
         latency_ns: int,
+        shadow: ShadowNetwork | None,
         tell: Callable[[int, Published], None],
     ) -> None:
         self._geometry, self._facts = geometry, facts
         self._latency_ns, self._tell = latency_ns, tell
+        self._shadow, self._turns = shadow, Turns(config.drift.every or 1)
         arrived = threading.Event()
         self._lines = [
             _Line(camera.name, camera_state_of(config, camera, unit), LatestFrame(arrived))
@@ -170,14 +175,18 @@ class VirtualDaemon:
 
     def _judge(self, line: _Line, frame: Frame, found: Segmentation) -> None:
         height, width = frame.picture.shape[:2]
+        fit = self._geometry.of(width, height)
         line.state.segmented(
             frame,
             found.mask[0],
             found.score[0],
-            self._geometry.of(width, height),
+            fit,
             self._now_s,
             model_sha256=self._facts.sha256,
         )
+        if self._shadow is not None and self._turns.is_due(line.name):
+            sample = self._shadow.sample(frame.picture, found.mask[0], fit)
+            line.state.drifted(sample, frame)
         self.segmented += 1
         self._publish(line)
 
