@@ -127,3 +127,15 @@ def test_an_unknown_network_names_the_known():
         build_network("unet")
     with pytest.raises(ConfigError, match="unexpected keyword"):
         build_network("unet-resnet18", depth=3)
+
+
+def test_thinner_decoders_keep_the_encoder_and_lose_parameters():
+    sizes, encoders = [], []
+    for name in ("unet-resnet18", "unet-resnet18-slim", "unet-resnet18-thin"):
+        core = build_network(name).eval()
+        sizes.append(sum(p.numel() for p in core.parameters()))
+        encoders.append({k: v.shape for k, v in core.get_submodule("encoder").state_dict().items()})
+        with torch.no_grad():
+            assert core(torch.zeros(1, 3, 32, 64)).shape == (1, 3, 32, 64)
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert encoders[0] == encoders[1] == encoders[2]
