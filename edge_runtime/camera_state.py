@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.label_map import BACKGROUND, GAS_SMOKE
 from contract.mask_encoding import encode_mask
 from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
 from edge_runtime.drift import DriftTracker, ne107_with
@@ -154,10 +155,18 @@ class CameraState:
                 )
             return judged.verdict.state
 
-    def judged(self) -> tuple[Judged | None, NDArray[np.bool_] | None]:
-        """What the last frame said, and its gas (height, width) that the areas count."""
+    @property
+    def judged(self) -> Judged | None:
+        """What the last mask said; None while nobody is looking."""
+        return self._judged
+
+    def counted(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The last mask's (height, width) classes of the valid field, with the gas that counts."""
         with self._lock:
-            return (self._judged, self._judge.mask()) if self._judged else (None, None)
+            gas = self._judge.mask()
+        if gas.shape != classes.shape:
+            return classes
+        return np.where((classes == GAS_SMOKE) & ~gas, np.uint8(BACKGROUND), classes)
 
     def drifted(self, sample: Sample | None, frame: Frame) -> None:
         """Take in what was found of drift in a picture, None where there was no time for it."""

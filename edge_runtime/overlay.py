@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,13 @@ from contract.packages import need
 from contract.tags import HealthCode, LeakState, Quality
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from contract.tags import CameraSnapshot
+    from edge_runtime.leaks.config import ZoneConfig
+    from edge_runtime.leaks.judge import Judged, LeakSight
 
 __all__ = ["blind_card", "caption", "draw_overlay", "jpeg_from_picture"]
 
@@ -24,6 +29,7 @@ _COLOURS = np.zeros((256, 1, 3), np.uint8)
 for _class in CLASSES:
     _COLOURS[_class.index, 0] = _class.colour_rgb[::-1]
 
+_LEAK_BGR = (255, 255, 255)
 _TEXT_BGR = {
     LeakState.NONE: (80, 200, 80),
     LeakState.SUSPECT: (0, 200, 255),
@@ -40,20 +46,27 @@ def caption(snapshot: CameraSnapshot) -> tuple[str, LeakState]:
         return f"{snapshot.camera}: UNKNOWN {why}", LeakState.UNKNOWN
     state = LeakState(int(snapshot.values.get("Leak/State", 255)))  # type: ignore[arg-type]
     area = float(snapshot.values.get("Leak/AreaFraction") or 0.0)  # type: ignore[arg-type]
-    return f"{snapshot.camera}: {state.name} {area:.2%} {snapshot.quality.name}", state
+    still = " STILL" if snapshot.values.get("Leak/Still") else ""
+    return f"{snapshot.camera}: {state.name}{still} {area:.2%} {snapshot.quality.name}", state
 
 
 def draw_overlay(
     picture: NDArray[np.uint8],
     mask: NDArray[np.uint8] | None,
     snapshot: CameraSnapshot,
+    judged: Judged | None = None,
+    zones: Sequence[ZoneConfig] = (),
 ) -> NDArray[np.uint8]:
-    """Draw the mask, the largest region's box and the state over a copy of a (h, w, 3) picture.
+    """Draw mask, leaks, zones and state over a copy of a (h, w, 3) picture.
+
+    A leak has its number, a cross at its likely source and an arrow to where it drifts.
 
     Args:
         picture: BGR, of any size.
         mask: class indices of the valid field, of any size; None where nothing was segmented.
         snapshot: the camera's values.
+        judged: the leaks behind them.
+        zones: of the camera.
 
     Returns:
         BGR, 480 to 960 pixels wide.
@@ -72,6 +85,12 @@ def draw_overlay(
     if mask is not None and isinstance(box, tuple):
         x, y, w, h = (round(v * scale) for v in box)
         cv2.rectangle(drawn, (x, y), (x + w, y + h), _TEXT_BGR[state], 1)
+    if judged is not None:
+        for zone, seen in zip(zones, judged.zones, strict=False):
+            _draw_zone(drawn, zone, _TEXT_BGR[seen.verdict.state], scale)
+        for leak in judged.leaks:
+            if leak.number:
+                _draw_leak(drawn, leak)
     _write(drawn, text, state)
     return np.asarray(drawn, np.uint8)
 
@@ -88,6 +107,42 @@ def jpeg_from_picture(picture: NDArray[np.uint8], quality: int = 80) -> bytes:
     cv2 = need("cv2", extra="cpu")
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
+
+
+def _draw_leak(drawn: NDArray[np.uint8], leak: LeakSight) -> None:
+    cv2 = need("cv2", extra="cpu")
+    height, width = drawn.shape[:2]
+    place = leak.source or leak.centroid
+    if place is None:
+        return
+    x, y = round(place[0] * width), round(place[1] * height)
+    words = f"#{leak.number}" + ("" if leak.moves else " still")
+    if leak.source is not None:
+        cv2.drawMarker(drawn, (x, y), _LEAK_BGR, cv2.MARKER_CROSS, max(8, width // 40), 2)
+        if leak.drift_deg is not None:
+            angle, reach = math.radians(leak.drift_deg), 0.1 * width
+            tip = round(x + reach * math.cos(angle)), round(y - reach * math.sin(angle))
+            cv2.arrowedLine(drawn, (x, y), tip, _LEAK_BGR, 1, cv2.LINE_AA, tipLength=0.2)
+    _label(drawn, words, (x + 6, y - 6), _LEAK_BGR)
+
+
+def _draw_zone(
+    drawn: NDArray[np.uint8], zone: ZoneConfig, colour: tuple[int, int, int], scale: float
+) -> None:
+    cv2 = need("cv2", extra="cpu")
+    corners = np.rint(np.array(zone.polygon) * scale).astype(np.int32)
+    cv2.polylines(drawn, [corners], True, colour, 1, cv2.LINE_AA)  # noqa: FBT003
+    left, bottom = int(corners[:, 0].min()), int(corners[:, 1].max())
+    _label(drawn, zone.name, (left + 3, bottom - 4), colour)
+
+
+def _label(
+    drawn: NDArray[np.uint8], words: str, at: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    cv2 = need("cv2", extra="cpu")
+    line = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, drawn.shape[1] / 1400)
+    cv2.putText(drawn, words, at, *line, (0, 0, 0), 3, cv2.LINE_AA)  # readable on any ground
+    cv2.putText(drawn, words, at, *line, colour, 1, cv2.LINE_AA)
 
 
 def _write(drawn: NDArray[np.uint8], text: str, state: LeakState) -> None:

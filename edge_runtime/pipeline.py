@@ -284,7 +284,10 @@ class Pipeline:
         due = self._is_watched and now_s - line.shown_s >= _SHOW_S
         if not due and video is None:
             return
-        drawn = draw_overlay(frame.picture, mask, snapshot)
+        judged = None
+        if mask is not None:
+            mask, judged = line.state.counted(mask), line.state.judged
+        drawn = draw_overlay(frame.picture, mask, snapshot, judged, line.camera.zone)
         if video is not None:
             try:
                 video.write(drawn, None if line.every else frame.monotonic_ns / 1e9)

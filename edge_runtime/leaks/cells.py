@@ -57,10 +57,21 @@ class CellGrid:
         np.equal(mask[self.fit.valid], GAS_SMOKE, out=gas.view(np.bool_))
         if self._counts is not None:
             gas &= self._counts
-        if not self._gas.view(np.uint64).any():
+        held = np.flatnonzero(self._gas.view(np.uint64).reshape(self.rows, -1).any(1))
+        if not len(held):
             return None
-        np.multiply(score[self.fit.valid], gas, out=self._score[inside])
-        return GasCells(self._pixels_a_cell(), self._score_a_cell())
+        band = slice(int(held[0]), int(held[-1]) + 1)  # rows of cells: most masks leave most empty
+        lines = slice(band.start * self.side, min(band.stop * self.side, self.fit.height))
+        np.multiply(
+            score[self.fit.valid][lines], gas[lines], out=self._score[lines, : self.fit.width]
+        )
+        found = GasCells(
+            np.zeros((self.rows, self.columns), np.int32),
+            np.zeros((self.rows, self.columns), np.int32),
+        )
+        found.count[band] = self._pixels_a_cell(self._words(self._gas)[band])
+        found.score[band] = self._score_a_cell(self._words(self._score)[band])
+        return found
 
     def kept_pixels(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Gas pixels (height, width) of the last mask that lie in cells of (rows, columns)."""
@@ -91,12 +102,11 @@ class CellGrid:
     def _words(self, plane: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
         return plane.view(self._word).reshape(self.rows, self.side, self.columns)
 
-    def _pixels_a_cell(self) -> NDArray[np.int32]:
-        a_byte = self._words(self._gas).sum(1, dtype=self._word)  # at most 8 each
+    def _pixels_a_cell(self, words: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
+        a_byte = words.sum(1, dtype=self._word)  # at most 8 each
         return self._sum_of_lanes(a_byte, 8)
 
-    def _score_a_cell(self) -> NDArray[np.int32]:
-        words = self._words(self._score)
+    def _score_a_cell(self, words: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
         low = self._word(0x00FF00FF00FF00FF & int(np.iinfo(self._word).max))
         pairs = (words & low) + ((words >> self._word(8)) & low)
         return self._sum_of_lanes(pairs.sum(1, dtype=self._word), 16)

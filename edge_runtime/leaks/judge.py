@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Judged", "LeakJudge", "LeakSight", "ZoneSight"]
 
 _SHOWN = 4  # leaks that are told of
+_FOLLOW_S = 0.08  # leaks are followed this often at most; the vote takes every frame
 _STAYS = 1.5  # how much larger another leak must be to lead
 _CLEAR = GasField(0.0, 0, 0.0)
 
@@ -130,20 +131,35 @@ class LeakJudge:
         view.motion.update(picture, at_s)
         view.persistence.update(cells, at_s)
         labels = view.persistence.regions(self._seed, self._grow)
-        view.tracks.update(labels, cells, at_s, captured_ns)
+        due = at_s - view.followed_s >= _FOLLOW_S
+        if due:
+            view.followed_s = at_s
+            view.tracks.update(labels, cells, at_s, captured_ns)
         disturbed = view.motion.is_disturbed(at_s)
         gas = moving = _CLEAR
         zoned = [(_CLEAR, _CLEAR)] * len(self._zones)
         count = 0
-        view.kept = labels > 0 if labels is not None else None
-        if view.kept is not None and cells is not None and labels is not None:
-            moves = self._moving_cells(view, labels, at_s)
-            gas, moving = view.field(cells, view.kept), view.field(cells, moves)
-            zoned = [
-                (view.field(cells, view.kept & zone), view.field(cells, moves & zone))
-                for zone in view.zones
-            ]
-            count = len(np.unique(labels[(cells.count > 0) & view.kept]))
+        view.kept = labels
+        if labels is not None and cells is not None:
+            inside = np.flatnonzero(labels)
+            pixels, scores = cells.count.ravel()[inside], cells.score.ravel()[inside]
+            if due:
+                view.moving = self._moving_cells(view, labels, at_s)
+                moves = view.moving.ravel()[inside]
+            else:  # a region moves if a part of it did when that was last looked at
+                region = labels.ravel()[inside]
+                moves = np.bincount(region, view.moving.ravel()[inside])[region] > 0
+            gas, moving = view.field(pixels, scores), view.field(pixels[moves], scores[moves])
+            for number, zone in enumerate(view.zones):
+                here = zone.ravel()[inside]
+                also = here & moves
+                zoned[number] = (
+                    view.field(pixels[here], scores[here]),
+                    view.field(pixels[also], scores[also]),
+                )
+            count = int(np.count_nonzero(np.bincount(labels.ravel()[inside], pixels)))
+        if due:
+            view.sights = tuple(self._sight(view, each) for each in view.led()[:_SHOWN])
         if not disturbed:
             self._verdict = self._vote.update(gas, moving, at_s, captured_ns)
             self._zone_verdicts = [
@@ -154,7 +170,7 @@ class LeakJudge:
             self._verdict,
             gas,
             count=count,
-            leaks=tuple(self._sight(view, each) for each in view.led()[:_SHOWN]),
+            leaks=view.sights,
             zones=tuple(
                 ZoneSight(zone.name, fields[0], verdict)
                 for zone, fields, verdict in zip(
@@ -171,7 +187,7 @@ class LeakJudge:
         grid, kept = self._view.grid, self._view.kept
         if kept is None:
             return np.zeros((grid.fit.height, grid.fit.width), np.bool_)
-        return grid.kept_pixels(kept)
+        return grid.kept_pixels(kept > 0)
 
     def _moving_cells(
         self, view: _View, labels: NDArray[np.int32], at_s: float
@@ -198,7 +214,7 @@ class LeakJudge:
     def _sight(self, view: _View, track: Track) -> LeakSight:
         fit, grid = view.grid.fit, view.grid
         source = view.share(*track.source) if track.source else None
-        growth, towards = track.growth(), track.drift.direction()
+        growth, towards = track.growth, track.drift.direction()
         centroid = box = None
         if track.pixels and view.cells is not None:
             count = view.cells.count.ravel()[track.cells].astype(np.int64)
@@ -241,18 +257,21 @@ class _View:
         self.motion = MotionField(shape)
         self.tracks = LeakTracks(shape, frames=config.votes, memory_s=max(config.off_delay_s, 1.0))
         self.cells: GasCells | None = None
-        self.kept: NDArray[np.bool_] | None = None
+        self.kept: NDArray[np.int32] | None = None  # regions of the last frame
+        self.moving = np.zeros(shape, np.bool_)  # cells, when that was last looked at
+        self.sights: tuple[LeakSight, ...] = ()
+        self.followed_s = float("-inf")
         self._leader: int | None = None
 
-    def field(self, cells: GasCells, where: NDArray[np.bool_]) -> GasField:
-        """Gas of the (rows, columns) cells that are True."""
-        pixels = int(cells.count[where].sum())
-        if not pixels:
+    def field(self, pixels: NDArray[np.int32], scores: NDArray[np.int32]) -> GasField:
+        """Gas of some cells, (n,) each."""
+        total = int(pixels.sum())
+        if not total:
             return _CLEAR
         fit = self.grid.fit
         scale = fit.picture_width * fit.picture_height / (fit.width * fit.height)
-        score = int(cells.score[where].sum()) / pixels / 255
-        return GasField(pixels / self.grid.pixels, round(pixels * scale), score)
+        score = int(scores.sum()) / total / 255
+        return GasField(total / self.grid.pixels, round(total * scale), score)
 
     def led(self) -> list[Track]:
         """The leaks with the leading one first: one that moves, and by its area."""

@@ -70,18 +70,22 @@ class Persistence:
         """
         if not self._active:
             return None
-        seeds = self._smooth >= seed * 255
-        if not seeds.any():
-            return None
         cv2 = need("cv2", extra="cpu")
         grown = (self._smooth >= grow * 255).view(np.uint8)
+        cells = np.flatnonzero(grown)
+        seeds = self._smooth.ravel()[cells] >= seed * 255
+        if not seeds.any():
+            return None
         _, labels = cv2.connectedComponents(grown, connectivity=8, ltype=cv2.CV_32S)
+        region = labels.ravel()[cells]
+        kept = np.zeros(int(region.max()) + 1, np.bool_)
+        kept[region[seeds]] = True
+        inside = kept[region]
+        cells, region = cells[inside], region[inside]
         # how the library numbers them depends on its threads
-        held = labels.ravel()[np.flatnonzero(seeds)]
-        kept = np.zeros(int(labels.max()) + 1, np.bool_)
-        kept[held] = True
-        flat = labels.ravel()[np.flatnonzero(kept[labels])]
-        found, first = np.unique(flat, return_index=True)
+        found, first = np.unique(region, return_index=True)
         number = np.zeros(len(kept), np.int32)
         number[found[np.argsort(first, kind="stable")]] = np.arange(1, len(found) + 1)
-        return np.asarray(number[labels], np.int32)
+        regions = np.zeros(grown.shape, np.int32)
+        regions.ravel()[cells] = number[region]
+        return regions

@@ -40,6 +40,7 @@ _GROWTH_S = 10.0
 _GROWTH_EVERY_S = 0.25
 _GROWTH_LEAST_S = 2.0
 _STANDING_UNIT = 1 << 16
+_SWEEP_S = 1.0  # between two looks for cells that are forgotten
 
 
 @dataclass(slots=True, eq=False)
@@ -62,23 +63,22 @@ class Track:
     sourced_s: float = 0.0
     moves: bool = False
     areas: deque[tuple[float, int]] = field(default_factory=deque)
+    growth: float | None = None  # pixels a second, over the last ten; None before two are known
 
-    def growth(self) -> float | None:
-        """Pixels a second, least squares over the last ten seconds; None before two are known."""
-        if not self.areas or self.areas[-1][0] - self.areas[0][0] < _GROWTH_LEAST_S:
-            return None
+    def remember_area(self, at_s: float) -> None:
+        """Keep the area four times a second, and work out the growth by least squares."""
+        if self.areas and at_s - self.areas[-1][0] < _GROWTH_EVERY_S:
+            return
+        self.areas.append((at_s, self.pixels))
+        while at_s - self.areas[0][0] > _GROWTH_S:
+            self.areas.popleft()
+        if at_s - self.areas[0][0] < _GROWTH_LEAST_S:
+            return
         zero_s, n = self.areas[0][0], len(self.areas)
         mean_s = sum(at - zero_s for at, _ in self.areas) / n
         mean = sum(pixels for _, pixels in self.areas) / n
         up = sum((at - zero_s - mean_s) * (pixels - mean) for at, pixels in self.areas)
-        return up / sum((at - zero_s - mean_s) ** 2 for at, _ in self.areas)
-
-    def remember_area(self, at_s: float) -> None:
-        """Keep the area for the growth, four times a second."""
-        if not self.areas or at_s - self.areas[-1][0] >= _GROWTH_EVERY_S:
-            self.areas.append((at_s, self.pixels))
-        while at_s - self.areas[0][0] > _GROWTH_S:
-            self.areas.popleft()
+        self.growth = up / sum((at - zero_s - mean_s) ** 2 for at, _ in self.areas)
 
 
 class LeakTracks:
@@ -100,6 +100,7 @@ class LeakTracks:
         self._at_s: float | None = None
         self._tracks: dict[int, Track] = {}  # by slot
         self._serial = self._number = 0
+        self._swept_s = 0.0
 
     @property
     def tracks(self) -> list[Track]:
@@ -141,7 +142,9 @@ class LeakTracks:
         gone = [t.slot for t in self._tracks.values() if at_s - t.seen_s > self._memory_s]
         for slot in gone:
             del self._tracks[slot]
-        self._owner[at_s - self._owned_s > self._memory_s] = 0
+        if at_s - self._swept_s >= _SWEEP_S:
+            self._swept_s = at_s
+            self._owner[at_s - self._owned_s > self._memory_s] = 0
         for slot in gone:
             self._owner[self._owner == slot] = 0
 
