@@ -6,66 +6,44 @@ first. Times are seconds of the monotonic clock, given by the caller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contract.packages import need
 from contract.tags import HealthCode, Ne107, Quality
+from edge_runtime.hysteresis import Standing
+from edge_runtime.look import look_at
+from edge_runtime.repeats import RepeatWatch
+from edge_runtime.view_watch import Sight, ViewWatch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from edge_runtime.config import HealthConfig
     from edge_runtime.frames import Frame
+    from edge_runtime.look import Look
 
-__all__ = ["CameraWatch", "Look", "look_at", "ne107_of", "quality_of"]
+__all__ = ["CameraWatch", "look_at", "ne107_of", "quality_of"]
 
-_ROWS, _COLUMNS = 96, 128  # of the lattice on which pictures are compared
-_PATCH = 64  # side of the patches on which sharpness is measured, in camera pixels
 _CHANGED_SHARE = 0.002  # a burned-in clock on a frozen picture changes less, sensor noise far more
 _STILL_FRAMES = 3
 _LONGEST_PERIOD_S = 2.0
 _CLOCK_STEP_S = 0.5
-_CLOCK_HOLD_S = 2.0
+_HOLD_S = 2.0  # how long a moment's fault is shown
 _NO_EARLIER_NS = 1_704_067_200_000_000_000  # 2024: a clock before it was never set
 _SMALLEST_SIDE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a picture looks like, as far as its camera's health goes."""
-
-    width: int
-    height: int
-    lattice: NDArray[np.uint8]  # every n-th pixel: compared as it is, so sensor noise shows
-    brightest: float  # 99th percentile of brightness, 0..255
-    saturated: float  # share of pixels at 250 or more
-    sharpness: float  # largest variance of the Laplacian over nine patches
-
-
-def look_at(picture: NDArray[np.uint8]) -> Look:
-    """Measure a (h, w, 3) BGR picture; about a millisecond at 1080p."""
-    cv2 = need("cv2", extra="cpu")
-    height, width = picture.shape[:2]
-    lattice = picture[:: max(1, height // _ROWS), :: max(1, width // _COLUMNS)].copy()
-    grey = cv2.cvtColor(lattice, cv2.COLOR_BGR2GRAY)
-    sharpest = 0.0
-    for row in (0, (height - _PATCH) // 2, height - _PATCH):
-        for column in (0, (width - _PATCH) // 2, width - _PATCH):
-            top, left = max(0, row), max(0, column)
-            patch = picture[top : top + _PATCH, left : left + _PATCH, 1]
-            edges = cv2.Laplacian(np.ascontiguousarray(patch), cv2.CV_16S)
-            sharpest = max(sharpest, float(edges.var()))
-    return Look(
-        width=width,
-        height=height,
-        lattice=lattice,
-        brightest=float(np.percentile(grey, 99)),
-        saturated=float((grey >= 250).mean()),
-        sharpness=sharpest,
-    )
+_EASE = 1.25  # a limit is left for good when it is left by so much
+_RATE_S = 1.0  # over which arrivals are counted
+_SIGHTS = {
+    Sight.MOVED: HealthCode.MOVED,
+    Sight.BLURRED: HealthCode.BLURRED,
+    Sight.COVERED: HealthCode.COVERED,
+}
+_OF_PICTURES = (
+    HealthCode.DARK,
+    HealthCode.SATURATED,
+    HealthCode.BLURRED,
+    HealthCode.COVERED,
+    HealthCode.MOVED,
+)
 
 
 class CameraWatch:
@@ -74,18 +52,37 @@ class CameraWatch:
     Args:
         config: the limits.
         size: width and height that the camera must have, None for any.
+        replayed: whether they come from a file, a folder or a simulation, which may repeat and run
+            as fast as it likes.
     """
 
-    def __init__(self, config: HealthConfig, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        config: HealthConfig,
+        size: tuple[int, int] | None = None,
+        *,
+        replayed: bool = False,
+    ) -> None:
         self._config = config
         self._size = size
+        self._replayed = replayed
         self._last: Frame | None = None
         self._period_s = 0.0
         self._still: Look | None = None  # first picture of the run of equal ones
         self._still_since_s = 0.0
         self._still_frames = 0
-        self._insane_since_s: dict[HealthCode, float] = {}
-        self._clock_bad_until_s = 0.0
+        self._counted: Frame | None = None  # where counting arrivals began
+        self._rate = 0.0
+        self._repeats = RepeatWatch()
+        self._view = ViewWatch()
+        on_s, off_s = config.insane_after_s, config.sane_after_s
+        self._standing = {fault: Standing(on_s, off_s) for fault in _OF_PICTURES}
+        # these have lasted when they are seen
+        self._standing |= {
+            fault: Standing(0.0, off_s)
+            for fault in (HealthCode.FROZEN, HealthCode.REPEATED, HealthCode.TOO_FAST)
+        }
+        self._clock_bad_until_s = self._back_until_s = 0.0
         self._picture_faults = HealthCode(0)
 
     def saw(self, frame: Frame, look: Look) -> bool:
@@ -96,6 +93,7 @@ class CameraWatch:
         now_s = frame.monotonic_ns / 1e9
         last = self._last
         if last is not None and frame.monotonic_ns <= last.monotonic_ns:
+            self._back_until_s = last.monotonic_ns / 1e9 + _HOLD_S
             return False
         self._judge_clock(frame, now_s)
         if last is not None:
@@ -103,9 +101,16 @@ class CameraWatch:
             weight = 0.2 if self._period_s else 1.0
             self._period_s += weight * (min(gap_s, _LONGEST_PERIOD_S) - self._period_s)
         self._last = frame
-        self._judge_stillness(look, now_s)
-        momentary = self._judge_picture(look, now_s)
-        return not (momentary or self._picture_faults)
+        signs = self._stream_signs(frame, look, now_s) | self._picture_signs(look, now_s)
+        standing = HealthCode(0)
+        for fault, sign in signs.items():
+            if self._standing[fault].judge(now_s, sign):
+                standing |= fault
+        wrong = self._size is not None and (look.width, look.height) != self._size
+        if wrong or min(look.width, look.height) < _SMALLEST_SIDE:
+            standing |= HealthCode.WRONG_SIZE
+        self._picture_faults = standing
+        return not standing and not any(signs.values()) and now_s >= self._back_until_s
 
     def faults(self, now_s: float) -> HealthCode:
         """Everything that is wrong at `now_s`."""
@@ -117,7 +122,16 @@ class CameraWatch:
             faults = HealthCode.NO_CAMERA
         if now_s < self._clock_bad_until_s:
             faults |= HealthCode.CLOCK_BAD
+        if now_s < self._back_until_s:
+            faults |= HealthCode.TIME_BACK
         return faults
+
+    def accept_view(self) -> None:
+        """Learn anew what the camera shows: somebody has looked and found it right."""
+        self._view = ViewWatch()
+        for fault in (HealthCode.MOVED, HealthCode.BLURRED, HealthCode.COVERED):
+            self._standing[fault] = Standing(self._config.insane_after_s, self._config.sane_after_s)
+            self._picture_faults &= ~fault
 
     @property
     def stale_after_s(self) -> float:
@@ -136,37 +150,61 @@ class CameraWatch:
             > _CLOCK_STEP_S * 1e9
         )
         if stepped or frame.captured_ns < _NO_EARLIER_NS:
-            self._clock_bad_until_s = now_s + _CLOCK_HOLD_S
+            self._clock_bad_until_s = now_s + _HOLD_S
 
-    def _judge_stillness(self, look: Look, now_s: float) -> None:
+    def _stream_signs(
+        self, frame: Frame, look: Look, now_s: float
+    ) -> dict[HealthCode, bool | None]:
+        """What is wrong with how pictures follow each other."""
         if self._still is None or _changed_share(self._still, look) > _CHANGED_SHARE:
             self._still, self._still_since_s, self._still_frames = look, now_s, 0
         self._still_frames += 1
+        is_still = self._still_frames >= _STILL_FRAMES
+        frozen = is_still and now_s - self._still_since_s >= self._config.frozen_after_s
+        signs: dict[HealthCode, bool | None] = {
+            # equal pictures that are not long enough so yet do not end it either
+            HealthCode.FROZEN: frozen or (None if is_still else False)
+        }
+        if not self._replayed:
+            signs[HealthCode.REPEATED] = self._repeats.saw(look.mark, now_s)
+            signs[HealthCode.TOO_FAST] = self._arrivals(frame) > self._config.too_fast_above
+        return signs
 
-    def _judge_picture(self, look: Look, now_s: float) -> HealthCode:
-        """Set the lasting faults of the pictures and return the momentary ones of this one."""
+    def _arrivals(self, frame: Frame) -> float:
+        """Pictures a second over the last full second, those that nobody took among them."""
+        begun = self._counted
+        if begun is None or frame.seq < begun.seq:
+            self._counted = frame
+            return 0.0
+        passed_s = (frame.monotonic_ns - begun.monotonic_ns) / 1e9
+        if passed_s >= _RATE_S:
+            self._rate, self._counted = (frame.seq - begun.seq) / passed_s, frame
+        return self._rate
+
+    def _picture_signs(self, look: Look, now_s: float) -> dict[HealthCode, bool | None]:
+        """What is wrong with what a picture shows."""
         config = self._config
-        momentary = HealthCode(0)
-        if look.brightest < config.dark_below:
-            momentary |= HealthCode.DARK
-        if look.saturated > config.saturated_share:
-            momentary |= HealthCode.SATURATED
-        if look.sharpness < config.blurred_below:
-            momentary |= HealthCode.BLURRED
-        lasting = HealthCode(0)
-        for fault in (HealthCode.DARK, HealthCode.SATURATED, HealthCode.BLURRED):
-            if fault not in momentary:
-                self._insane_since_s.pop(fault, None)
-            elif now_s - self._insane_since_s.setdefault(fault, now_s) >= config.insane_after_s:
-                lasting |= fault
-        wrong = self._size is not None and (look.width, look.height) != self._size
-        if wrong or min(look.width, look.height) < _SMALLEST_SIDE:
-            lasting |= HealthCode.WRONG_SIZE
-        still_s = now_s - self._still_since_s
-        if self._still_frames >= _STILL_FRAMES and still_s >= config.frozen_after_s:
-            lasting |= HealthCode.FROZEN
-        self._picture_faults = lasting
-        return momentary
+        dark = _below(config.dark_below, look.brightest)
+        saturated = _below(1 - config.saturated_share, 1 - look.saturated)
+        blurred = _below(config.blurred_below, look.sharpness)
+        signs = dict.fromkeys(_OF_PICTURES, False) | {
+            HealthCode.DARK: dark,
+            HealthCode.SATURATED: saturated,
+            HealthCode.BLURRED: blurred,
+        }
+        # a dark picture shows no view, and another name for it would help nobody
+        sane = dark is False and saturated is False
+        if not config.watch_view:
+            return signs
+        sight = self._view.saw(look, now_s, learn=sane and blurred is False)
+        if sane and (fault := _SIGHTS.get(sight)) is not None:
+            signs[fault] = True
+            if fault is HealthCode.COVERED:
+                signs[HealthCode.BLURRED] = None  # nothing to be seen is not out of focus
+        elif sight in (Sight.UNSURE, Sight.LEARNING) or not sane:
+            for fault in _SIGHTS.values():
+                signs[fault] = signs[fault] or None
+        return signs
 
 
 def quality_of(faults: HealthCode, *, stale: bool) -> Quality:
@@ -188,8 +226,14 @@ def ne107_of(faults: HealthCode, quality: Quality) -> Ne107:
     return Ne107.CHECK_FUNCTION if HealthCode.TEST_SOURCE in faults else Ne107.NORMAL
 
 
+def _below(limit: float, value: float) -> bool | None:
+    """Whether `value` lies below `limit`; None where it is not clearly back."""
+    if value < limit:
+        return True
+    return None if value < limit * _EASE else False
+
+
 def _changed_share(before: Look, after: Look) -> float:
     if before.lattice.shape != after.lattice.shape:
         return 1.0
-    changed = (before.lattice != after.lattice).any(axis=2)
-    return float(changed.mean())
+    return np.count_nonzero(before.lattice != after.lattice) / before.lattice.size

@@ -27,7 +27,7 @@ def noisy_picture(seed: int = 0, *, width: int = 64, height: int = 48, level: in
 
 def frame_at(seconds: float, picture=None, *, seq: int = 0, clock_s: float = 1.8e9) -> Frame:
     """A frame taken `seconds` after the virtual clock's zero."""
-    seq = seq or int(seconds * 1000) + 1
+    seq = seq or round(seconds * 100) + 1
     picture = noisy_picture(seq) if picture is None else picture
     return Frame("north", seq, int((clock_s + seconds) * 1e9), int((100 + seconds) * 1e9), picture)
 
