@@ -36,7 +36,6 @@ __all__ = [
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class ModelConfig(Section):

@@ -17,7 +17,7 @@ from contract.errors import InputError
 from edge_runtime.sources.replay import replayed_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -64,7 +64,9 @@ def arrivals_of(clips: Sequence[SourceUri]) -> Iterator[Arrival]:
     return heapq.merge(*each, key=lambda arrival: (arrival.at_ns, arrival.camera))
 
 
-def segmented_ahead(arrivals: Iterator[Arrival], model: RunningModel) -> Iterator[Arrival]:
+def segmented_ahead(
+    arrivals: Iterator[Arrival], model: RunningModel
+) -> Generator[Arrival, None, None]:
     """The same arrivals in the same order, with what the network says of each picture.
 
     Raises:

@@ -100,7 +100,7 @@ def _wish(options: dict[str, Option], name: str, *, default: bool | None = None)
 
 def _dark(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What noise a sensor has without light."""
-    return picture >> 5
+    return np.asarray(picture >> 5, np.uint8)
 
 
 def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -22,9 +22,9 @@ __all__ = ["command"]
     "--source",
     "sources",
     multiple=True,
-    required=True,
     metavar="[CAMERA=]CLIP",
-    help="File, folder or sim: instead of a camera; CAMERA names it where there are several.",
+    help="File, folder or sim: instead of a camera; CAMERA names it where there are several. "
+    "[default: what cameras of CONFIG have as their source, if it is one of these]",
 )
 @click.option(
     "--transcript",
@@ -63,7 +63,7 @@ def command(
     *,
     as_json: bool,
 ) -> int:
-    """Replay CLIP through the whole daemon of CONFIG.toml as fast as this machine can.
+    """Replay clips through the whole daemon of CONFIG.toml as fast as this machine can.
 
     Nothing listens, and no clock is read: the same clip gives the same transcript, byte for byte.
     Cameras that are given no clip are left out.
@@ -82,13 +82,17 @@ def command(
         if transcript.exists() and against.samefile(transcript):
             raise ConfigError(f"{against}: would be overwritten; give --transcript another name")
     with tqdm(unit="s", desc="replay", delay=2, disable=None, file=sys.stderr) as bar:
+
+        def progress(at_s: float) -> None:
+            bar.update(round(at_s - bar.n, 1))
+
         done = replay(
             daemon,
             clips,
             transcript,
             latency_s=latency_ms / 1000,
             values_every_s=values_every,
-            progress=lambda at_s: bar.update(round(at_s - bar.n, 1)) and None,
+            progress=progress,
         )
     differ = [] if against is None else differences(against, transcript)
     rate = done.frames / done.took_s if done.took_s else 0.0
