@@ -126,13 +126,6 @@ class CameraWatch:
             faults |= HealthCode.TIME_BACK
         return faults
 
-    def accept_view(self) -> None:
-        """Learn anew what the camera shows: somebody has looked and found it right."""
-        self._view = ViewWatch()
-        for fault in (HealthCode.MOVED, HealthCode.BLURRED, HealthCode.COVERED):
-            self._standing[fault] = Standing(self._config.insane_after_s, self._config.sane_after_s)
-            self._picture_faults &= ~fault
-
     @property
     def stale_after_s(self) -> float:
         """Seconds without a picture after which values are old: three periods or half a second."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from contract.errors import InputError
+from edge_runtime.latest import LatestFrame
 from edge_runtime.sources.decoder import Decoder, SourceEndedError
 from edge_runtime.sources.reader import CameraReader, Phase
 from edge_runtime.sources.uri import parse_source
@@ -139,6 +142,37 @@ def test_a_decoder_that_is_killed_is_started_again(slot):
         wait_for(lambda: reader.status.failures > 0)
         before = reader.status.captured
         wait_for(lambda: reader.status.captured > before)
+
+
+def test_a_hung_and_a_crashing_camera_change_nothing_for_a_third():
+    uri = parse_source("sim:seed=1&width=64&height=48&fps=10")
+    slots = [LatestFrame(threading.Event()) for _ in range(3)]
+    with contextlib.ExitStack() as cleanup:
+        readers = [
+            cleanup.enter_context(CameraReader(name, uri, slot, frame_timeout_s=1.0))
+            for name, slot in zip(("hangs", "crashes", "lives"), slots, strict=True)
+        ]
+        hangs, crashes, lives = readers
+        wait_for(lambda: all(each.status.captured > 2 for each in readers), 20)
+        begun_s, before = time.monotonic(), lives.status.captured
+        times = []
+        os.kill(hangs.status.decoder_pid, signal.SIGSTOP)
+        while time.monotonic() - begun_s < 3.0:
+            pid = crashes.status.decoder_pid
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSEGV)
+            frame = slots[2].take()
+            if frame is not None:
+                times.append((frame.seq, frame.monotonic_ns))
+            time.sleep(0.02)
+        passed_s = time.monotonic() - begun_s
+        assert hangs.status.failures > 0 or hangs.status.captured > 3  # left, and perhaps back
+        assert crashes.status.failures > 0
+        assert lives.status.failures == 0
+        # it may have begun late and catch up by a second, but it loses nothing
+        assert lives.status.captured - before >= 10 * passed_s - 3
+        assert np.diff([at for _, at in times]).max() < 1e9
 
 
 def test_closing_a_reader_leaves_no_process(slot):
