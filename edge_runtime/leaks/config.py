@@ -46,7 +46,7 @@ class LeakConfig(LeakRule):
     smooth_s: Annotated[float, Field(ge=0, le=60)] = 0.5  # time constant of the score's smoothing
     # unrest over that of the rest of the picture below which gas stands still and is a suspect
     # only; 0: gas that stands still is a leak, too
-    motion_over_rest: Annotated[float, Field(ge=0, le=100)] = 2.5
+    motion_over_rest: Annotated[float, Field(ge=0, le=100)] = 1.8
 
 
 class _Area(Section):

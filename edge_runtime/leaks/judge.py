@@ -128,7 +128,7 @@ class LeakJudge:
             self._view = _View(fit, self._config, self._zones, self._ignored)
         view = self._view
         cells = view.cells = view.grid.take(mask, score)
-        view.motion.update(picture, at_s)
+        view.motion.update(picture, view.kept > 0 if view.kept is not None else None, at_s)
         view.persistence.update(cells, at_s)
         labels = view.persistence.regions(self._seed, self._grow)
         due = at_s - view.followed_s >= _FOLLOW_S

@@ -26,6 +26,7 @@ _BACKGROUND_S = 1.0
 _UNREST_S = 1.5
 _LEAST_UNREST = 1.0  # a third of a grey level: less is rounding
 _FEWEST = 0.05  # share of the cells that tells the unrest of the rest of the picture
+_GAIN = 0.1  # a larger change is no flicker but another picture
 _JUMP = 24.0  # eight grey levels
 _JUMP_SHARE = 0.5  # of the cells
 _SETTLE_S = 1.0
@@ -47,8 +48,10 @@ class MotionField:
         self._jumped_s: float | None = None  # last whole-scene change
         self._restless_since_s: float | None = None
 
-    def update(self, picture: NDArray[np.uint8], at_s: float) -> None:
-        """Take in a (h, w, 3) picture."""
+    def update(
+        self, picture: NDArray[np.uint8], gas: NDArray[np.bool_] | None, at_s: float
+    ) -> None:
+        """Take in a (h, w, 3) picture, and which (rows, columns) cells may be gas."""
         if self._background is not None and at_s - self._at_s < _EVERY_S:
             return
         cv2 = need("cv2", extra="cpu")
@@ -61,6 +64,7 @@ class MotionField:
             self._background, self._at_s = now, at_s
             return
         passed_s, self._at_s = at_s - self._at_s, at_s
+        now *= np.float32(self._gain(now, gas))
         change = now - self._background
         distance = np.abs(change)
         if np.count_nonzero(distance > _JUMP) > _JUMP_SHARE * distance.size:
@@ -75,6 +79,14 @@ class MotionField:
         self._background += change * np.float32(weight_of(passed_s, _BACKGROUND_S))
         distance -= self._unrest
         self._unrest += distance * np.float32(weight_of(passed_s, _UNREST_S))
+
+    def _gain(self, now: NDArray[np.float32], gas: NDArray[np.bool_] | None) -> float:
+        """What undoes a small change of the camera's gain or of the light as a whole."""
+        assert self._background is not None  # noqa: S101 - called with one
+        where = np.s_[:] if gas is None else ~gas
+        lit = int(now[where].astype(np.int64).sum())
+        before = int(self._background[where].astype(np.int64).sum())
+        return min(max(before / lit, 1 - _GAIN), 1 + _GAIN) if lit else 1.0
 
     def is_disturbed(self, at_s: float) -> bool:
         """Whether the whole picture changes, or just did; for three seconds on end at most."""

@@ -114,3 +114,71 @@ def test_config_check_knows_a_training_configuration_too(config, capsys):
     text = '[[simulated]]\nkind = "gas"\nscenes = 2\n[learning]\nepoks = 3\n'
     assert main(["config", "check", str(config(text))]) == 2
     assert "daemon.toml:5: unknown key learning.epoks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["rtsp://bob:s3cret@10.0.0.5:99999/live", "rtsp://bob:s3cret@"])
+def test_a_source_that_cannot_be_parsed_shows_no_password(config, wrong: str):
+    text = GOOD.replace("rtsp://bob:s3cret@10.0.0.5/live", wrong)
+    with pytest.raises(ConfigError, match="needs host, port and path") as raised:
+        load_daemon_config(config(text), environment={})
+    assert "s3cret" not in str(raised.value)
+
+
+ZONES = """
+[[camera.zone]]
+name = "flange"
+polygon = [[10, 20], [300, 20], [300, 400]]
+
+[[camera.zone]]
+name = "vent"
+polygon = [[310, 20], [630, 20], [630, 470], [310, 470]]
+
+[camera.zone.leak]
+area_on = 0.01
+
+[[camera.ignore]]
+polygon = [[0, 0], [640, 0], [640, 10], [0, 10]]
+"""
+
+
+def with_zones(text: str = ZONES) -> str:
+    return GOOD.replace("[leak]", text + "\n[leak]")
+
+
+def test_zones_and_ignored_polygons_belong_to_their_camera(config):
+    north, south = load_daemon_config(config(with_zones()), environment={}).camera
+    assert north.zone == north.ignore == ()
+    assert [zone.name for zone in south.zone] == ["flange", "vent"]
+    assert south.zone[0].leak is None
+    assert south.zone[1].leak.area_on == 0.01
+    assert south.ignore[0].polygon[2] == (640, 10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[300, 400]]", "]", r":17: camera.1.zone.0.polygon: .*at least 3"),
+        ("[300, 400]]", "[300, 500]]", r":17: .*\(300, 500\) is outside the picture, 640x480"),
+        ("[300, 400]]", "[300, -4]]", r":17: .*greater than or equal to 0"),
+        ("[300, 400]]", "[300, 20]]", r":17: .*names a point twice; it closes itself"),
+        ("[300, 400]]", "[20, 20]]", r":17: .*has no area"),
+        (
+            "[630, 470], [310, 470]",
+            "[310, 470], [630, 470]",
+            r":21: .*crosses itself: the edge from \(630, 20\) meets the one from \(630, 470\)",
+        ),
+        ('"vent"', '"flange"', r":20: camera.1.zone.1.name: is the name of zone 1 already"),
+        ("[[camera.ignore]]\n", "[[camera.ignore]]\nname = 'x'\n", r":27: unknown key"),
+        ("area_on = 0.01", "smooth_s = 1", r":24: unknown key camera.1.zone.1.leak.smooth_s"),
+    ],
+)
+def test_a_zone_that_cannot_be_is_told_with_its_line(config, old: str, new: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        load_daemon_config(config(with_zones(ZONES.replace(old, new, 1))), environment={})
+
+
+def test_more_zones_than_there_are_tags_for_are_refused(config):
+    zone = '[[camera.zone]]\nname = "z{0}"\npolygon = [[{0}, 0], [9, 9], [{0}, 9]]\n'
+    with pytest.raises(ConfigError, match=r"camera.1.zone: .*at most 8"):
+        text = with_zones("".join(zone.format(number) for number in range(9)))
+        load_daemon_config(config(text), environment={})
