@@ -140,7 +140,7 @@ def _label(
     drawn: NDArray[np.uint8], words: str, at: tuple[int, int], colour: tuple[int, int, int]
 ) -> None:
     cv2 = need("cv2", extra="cpu")
-    line = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, drawn.shape[1] / 1400)
+    line = cv2.FONT_HERSHEY_SIMPLEX, max(0.45, drawn.shape[1] / 1400)
     cv2.putText(drawn, words, at, *line, (0, 0, 0), 3, cv2.LINE_AA)  # readable on any ground
     cv2.putText(drawn, words, at, *line, colour, 1, cv2.LINE_AA)
 
