@@ -218,12 +218,21 @@ def check_files(config: DaemonConfig) -> None:
                 f"model.precision: {config.model.bundle} holds no {config.model.precision} graph, "
                 f"only {held}"
             )
+        elif _wants_a_shadow(config) and Precision.FP16 not in bundle.precisions:
+            faults.append(
+                f"drift.every: {config.model.bundle} holds no fp16 graph to compare with; export "
+                "it anew, or set every = 0"
+            )
     for camera in config.camera:
         uri = parse_source(camera.source)
         if uri.scheme in ("file", "folder") and not Path(uri.target).exists():
             faults.append(f"camera {camera.name}: source {uri.target} is not there")
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _wants_a_shadow(config: DaemonConfig) -> bool:
+    return config.drift.every > 0 and config.model.precision is Precision.INT8
 
 
 def _fault_at(place: tuple[str | int, ...], value: str, said: str) -> ValidationError:

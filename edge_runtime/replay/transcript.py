@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from contract.tags import TAGS, TagType
 
 if TYPE_CHECKING:
-    from contract.tags import Tag, Value
+    from contract.tags import Quality, Tag, Value
     from edge_runtime.plant.freshness import Published
 
 __all__ = ["VERSION", "Transcript", "is_state", "shown_value"]
@@ -48,7 +48,8 @@ class Transcript:
     Args:
         out: where the lines go.
         replayed: what the first line holds.
-        values_every_s: seconds between two looks at tags that are no states; 0 writes all.
+        values_every_s: seconds between two looks at tags that are no states, while quality stays;
+            0 writes all.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Transcript:
         self._every_ns = round(values_every_s * 1e9)
         self._told: dict[tuple[str, str], Any] = {}
         self._next_ns: dict[str, int] = {}
+        self._quality: dict[str, Quality] = {}
         self.lines = 0
         head = {"gasedge_transcript": VERSION, **replayed, "values_every_s": values_every_s}
         self._write(head)
@@ -66,7 +68,10 @@ class Transcript:
         """Write what changed since this camera was last told."""
         snapshot = shown.snapshot
         camera = snapshot.camera
-        due = at_ns >= self._next_ns.get(camera, 0)
+        # what is unknown now must not seem to be known until the next look
+        turned = self._quality.get(camera) is not snapshot.quality
+        self._quality[camera] = snapshot.quality
+        due = turned or at_ns >= self._next_ns.get(camera, 0)
         if due and self._every_ns:
             self._next_ns[camera] = (at_ns // self._every_ns + 1) * self._every_ns
         for tag in TAGS:

@@ -12,14 +12,20 @@ import numpy as np
 import pytest
 
 from contract.bundle import Bundle, graph_name
-from contract.errors import InputError
+from contract.errors import ConfigError, InputError
 from contract.grey_histogram import GreyReference, grey_reference, grey_shares
 from contract.label_map import GAS_SMOKE
 from contract.precision import Precision
 from contract.recorded_scores import CARD
 from contract.tags import HealthCode, LeakState, Ne107, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts, camera_state_of
-from edge_runtime.config import CameraConfig, DaemonConfig, DriftConfig, ModelConfig
+from edge_runtime.config import (
+    CameraConfig,
+    DaemonConfig,
+    DriftConfig,
+    ModelConfig,
+    check_files,
+)
 from edge_runtime.drift import DriftTracker, Sample, ShadowAnswer, compared, ne107_with
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.shadow import Shadow, ShadowNetwork, open_shadow
@@ -230,6 +236,20 @@ def test_an_older_card_leaves_the_distance_unknown(shadowed):
     found = seen_by_both(config, tiny_pictures(2)).values(2.0)
     assert found["Drift/PictureDistance"] is None
     assert found["Drift/Disagreement"] is not None
+
+
+def test_a_bundle_without_fp16_cannot_be_compared_and_the_check_says_so(shadowed):
+    model = shadowed()
+    bundle = Bundle.open(model.bundle)
+    (model.bundle / graph_name(Precision.FP16)).unlink()
+    files = {k: v for k, v in bundle.manifest.files.items() if k != graph_name(Precision.FP16)}
+    manifest = bundle.manifest.model_copy(update={"files": files})
+    (model.bundle / "manifest.json").write_text(manifest.model_dump_json())
+    camera = CameraConfig(name="north", source="v4l2:/dev/video0")
+    config = DaemonConfig(model=model, camera=(camera,), drift=DriftConfig(every=5))
+    with pytest.raises(ConfigError, match=r"drift.every: .* holds no fp16 graph"):
+        check_files(config)
+    check_files(config.model_copy(update={"drift": DriftConfig()}))
 
 
 def test_without_int8_only_pictures_are_compared(shadowed):

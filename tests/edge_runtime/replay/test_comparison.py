@@ -69,6 +69,20 @@ def test_states_are_written_at_once_and_figures_at_their_time(tmp_path: Path):
     assert {line["t"] for line in lines if line["tag"] == "Leak/AreaPx"} == {0.0, 3.0}
 
 
+def test_figures_that_became_unknown_are_written_at_once(tmp_path: Path):
+    path = tmp_path / "a"
+    with path.open("w") as file:
+        transcript = Transcript(file, HEAD, values_every_s=10.0)
+        for at_s, quality in ((0.0, Quality.GOOD), (0.5, Quality.GOOD), (1.5, Quality.BAD)):
+            snapshot = CameraSnapshot("north", 1, quality, 0, 0, {"Leak/Score": 0.5 + at_s / 10})
+            transcript.tell(round(at_s * 1e9), Published(snapshot, heard=True))
+    _, lines = read_transcript(path)
+    assert [(e["t"], e["new"]) for e in lines if e["tag"] == "Leak/Score"] == [
+        (0, 0.5),
+        (1.5, None),
+    ]
+
+
 def test_lines_are_plain_json_of_few_digits(tmp_path: Path):
     path = written(
         tmp_path / "a", [(0.0333333, {"Leak/Score": 0.123456, "Leak/BBox": (1, 2, 3, 4)})]
