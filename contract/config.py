@@ -157,7 +157,10 @@ def _fault(
     if fault["type"] == "missing":
         return f"{where}: {name} is missing"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    seen = "" if isinstance(fault["input"], dict | list) else f", not {fault['input']!r}"
+    given = fault["input"]
+    # an address with a password in it must not stand in a log
+    hidden = isinstance(given, dict | list) or (isinstance(given, str) and "://" in given)
+    seen = "" if hidden else f", not {given!r}"
     seen = _PASSWORD.sub("//***@", seen)
     return f"{where}: {name or 'the file'}: {message}{seen}"
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge_runtime.drift import Sample
     from edge_runtime.frames import Frame
     from edge_runtime.leaks.judge import Judged
-    from edge_runtime.supervision import Look
+    from edge_runtime.look import Look
 
 __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 

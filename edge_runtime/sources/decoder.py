@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import select
 import subprocess
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "SourceEndedError"]
 
-_log = logging.getLogger(__name__)
-
 _PIPE_BYTES = 1 << 20  # fewer, larger reads
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, named from Python 3.10 on
 _SLICE_MS = 100  # how late a stop request may be seen
@@ -48,8 +45,11 @@ class Decoder:
         SourceEndedError: from `read`, when the source came to its end.
     """
 
-    def __init__(self, uri: SourceUri, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, uri: SourceUri, stopped: Callable[[], bool], note: Callable[[str], None] | None = None
+    ) -> None:
         self._uri = uri
+        self._note = note
         self._stopped = stopped
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             python_command("edge_runtime.sources.decode"),
@@ -78,14 +78,15 @@ class Decoder:
     def read(self, timeout_s: float) -> tuple[Header, NDArray[np.uint8]] | None:
         """The next picture with its header; None when a stop was asked for meanwhile.
 
-        What the decoder notes on the way is logged.
+        What the decoder notes on the way is handed to `note`.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             read = self._message(deadline)
             if read is None or not isinstance(read, str):
                 return read
-            _log.info("%s", read)
+            if self._note is not None:
+                self._note(read)
 
     def _message(self, deadline: float) -> tuple[Header, NDArray[np.uint8]] | str | None:
         head = np.empty(HEADER_BYTES, np.uint8)

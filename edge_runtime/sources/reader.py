@@ -76,6 +76,7 @@ class CameraReader:
         self._thread = threading.Thread(
             target=self._run, name=f"gasedge-reader-{camera}", daemon=True
         )
+        self._noted: set[str] = set()
         self.status = ReaderStatus()
 
     def start(self) -> None:
@@ -104,7 +105,7 @@ class CameraReader:
         while not self._stop.is_set():
             self._became(Phase.CONNECTING, self.status.detail)
             try:
-                with Decoder(self._uri, self._stop.is_set) as decoder:
+                with Decoder(self._uri, self._stop.is_set, self._note) as decoder:
                     self.status = replace(self.status, decoder_pid=decoder.pid)
                     self._read(decoder)
             except SourceEndedError as ended:
@@ -138,12 +139,18 @@ class CameraReader:
                 if self._stop.is_set():
                     return
             captured = self.status.captured + 1
-            self._slot.put(
-                Frame(self._camera, captured, header.captured_ns, header.monotonic_ns, picture)
-            )
+            # first: whoever takes the frame may ask how many there were
             self.status = replace(
                 self.status, phase=Phase.READING, detail="", captured=captured, failures=0
             )
+            self._slot.put(
+                Frame(self._camera, captured, header.captured_ns, header.monotonic_ns, picture)
+            )
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:  # not again with every attempt
+            self._noted.add(text)
+            _log.info("camera %s: %s", self._camera, text)
 
     def _wait(self, detail: str) -> None:
         failures = self.status.failures + 1
