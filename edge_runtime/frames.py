@@ -18,6 +18,6 @@ class Frame:
 
     camera: str
     seq: int  # frames captured from this camera since start, from 1
-    captured_ns: int  # UTC, ns since 1970, when the decoder had it
+    captured_ns: int  # UTC, ns since 1970, when it was taken, as far as its source can tell
     monotonic_ns: int  # the same instant on the machine's monotonic clock
     picture: NDArray[np.uint8]  # (h, w, 3) BGR

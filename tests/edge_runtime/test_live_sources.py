@@ -16,6 +16,7 @@ import pytest
 
 from contract.errors import InputError
 from edge_runtime.sources.cameras import camera_shots
+from edge_runtime.sources.decoder import Decoder
 from edge_runtime.sources.gstreamer import has_elements, raw_pictures
 from edge_runtime.sources.jetson import csi_pipeline, rtsp_pipeline, v4l2_pipeline
 from edge_runtime.sources.reader import CameraReader, Phase
@@ -83,6 +84,25 @@ def test_a_camera_that_stalls_is_left_and_found_again(rtsp_server, slot):
         os.kill(server.pid, signal.SIGCONT)
         before = reader.status.captured
         wait_for(lambda: reader.status.captured > before + 5, 30)
+
+
+def test_pictures_of_a_stream_that_nobody_read_for_a_while_are_as_old_as_they_are(rtsp_server):
+    _, port = rtsp_server()
+    with Decoder(parse_source(f"rtsp://127.0.0.1:{port}/live"), lambda: False) as decoder:
+        for _ in range(10):
+            decoder.read(20.0)
+        time.sleep(2.0)  # the pipe and the network fill up meanwhile
+        taken, ages = [], []
+        while not ages or ages[-1] > 0.2:
+            header, _ = decoder.read(5.0)
+            taken.append(header.monotonic_ns / 1e9)
+            ages.append(time.monotonic() - taken[-1])
+    assert max(ages) > 1.0
+    gaps = np.diff(taken)
+    assert gaps.min() > 0
+    # one picture each fifteenth of a second, and not a burst of the same moment
+    assert np.median(gaps) == pytest.approx(1 / 15, abs=0.03)
+    assert len(taken) < 60
 
 
 needs_gstreamer = pytest.mark.skipif(
