@@ -235,7 +235,7 @@ def _wants_a_shadow(config: DaemonConfig) -> bool:
     return config.drift.every > 0 and config.model.precision is Precision.INT8
 
 
-def _fault_at(place: tuple[str | int, ...], value: str, said: str) -> ValidationError:
+def _fault_at(place: tuple[str | int, ...], value: object, said: str) -> ValidationError:
     """A fault with its place, so that its line in the file can be told."""
     kind = PydanticCustomError("fault", "{said}", {"said": said})
     details = InitErrorDetails(type=kind, loc=place, input=value)

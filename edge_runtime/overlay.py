@@ -141,7 +141,7 @@ def _label(
 ) -> None:
     cv2 = need("cv2", extra="cpu")
     line = cv2.FONT_HERSHEY_SIMPLEX, max(0.45, drawn.shape[1] / 1400)
-    cv2.putText(drawn, words, at, *line, (0, 0, 0), 3, cv2.LINE_AA)  # readable on any ground
+    cv2.putText(drawn, words, at, *line, (0, 0, 0), 2, cv2.LINE_AA)  # readable on any ground
     cv2.putText(drawn, words, at, *line, colour, 1, cv2.LINE_AA)
 
 

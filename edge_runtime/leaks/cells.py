@@ -77,7 +77,7 @@ class CellGrid:
         """Gas pixels (height, width) of the last mask that lie in cells of (rows, columns)."""
         ones = np.iinfo(self._word).max
         within = np.where(kept, self._word(ones), self._word(0))
-        pixels = (self._words(self._gas) & within[:, None]).view(np.bool_)
+        pixels: NDArray[np.bool_] = (self._words(self._gas) & within[:, None]).view(np.bool_)
         return pixels.reshape(self._gas.shape)[: self.fit.height, : self.fit.width]
 
     def box(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[int, int, int, int]:

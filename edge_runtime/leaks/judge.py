@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Judged", "LeakJudge", "LeakSight", "ZoneSight"]
 
+_SEEN = 8  # looks in which a leak must be seen to get a number, or `votes` if fewer
 _SHOWN = 4  # leaks that are told of
 _FOLLOW_S = 0.08  # leaks are followed this often at most; the vote takes every frame
 _STAYS = 1.5  # how much larger another leak must be to lead
@@ -255,7 +256,9 @@ class _View:
         self.zones = [within(zone.polygon, fit, shape, self.grid.side) for zone in zones]
         self.persistence = Persistence(shape, config.smooth_s)
         self.motion = MotionField(shape)
-        self.tracks = LeakTracks(shape, frames=config.votes, memory_s=max(config.off_delay_s, 1.0))
+        self.tracks = LeakTracks(
+            shape, frames=min(config.votes, _SEEN), memory_s=max(config.off_delay_s, 1.0)
+        )
         self.cells: GasCells | None = None
         self.kept: NDArray[np.int32] | None = None  # regions of the last frame
         self.moving = np.zeros(shape, np.bool_)  # cells, when that was last looked at

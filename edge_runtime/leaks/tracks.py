@@ -142,6 +142,8 @@ class LeakTracks:
         gone = [t.slot for t in self._tracks.values() if at_s - t.seen_s > self._memory_s]
         for slot in gone:
             del self._tracks[slot]
+        if not self._tracks:
+            self._standing[:] = 0
         if at_s - self._swept_s >= _SWEEP_S:
             self._swept_s = at_s
             self._owner[at_s - self._owned_s > self._memory_s] = 0

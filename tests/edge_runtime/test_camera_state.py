@@ -14,6 +14,7 @@ from contract.mask_encoding import decode_mask
 from contract.tags import TAGS, HealthCode, LeakState, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import HealthConfig, LeakConfig
+from edge_runtime.leaks.config import ZoneConfig
 from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import look_at
@@ -27,6 +28,7 @@ FIT = FrameFit(64, 48, 0, 0, 64, 48)
 CLEAR = np.zeros((48, 64), np.uint8)
 GAS = CLEAR.copy()
 GAS[5:12, 4:10] = GAS_SMOKE
+ZONES = (ZoneConfig(name="all", polygon=((0, 0), (64, 0), (64, 48), (0, 48))),)
 RUNS = ModelFacts("m", "ab" * 32, "test backend", HealthCode(0))
 
 
@@ -38,7 +40,7 @@ class Camera:
             "north",
             1,
             health=HealthConfig(),
-            leaks=LeakJudge(LeakConfig()),
+            leaks=LeakJudge(LeakConfig(), ZONES),
             size=None,
             is_test=is_test,
             version="0.1",
@@ -70,7 +72,8 @@ def assert_says_nothing(snapshot) -> None:
     """Bad, unknown, and no value left that could be read as a clear sky."""
     assert snapshot.quality is Quality.BAD
     assert snapshot.values["Leak/State"] == LeakState.UNKNOWN
-    said = [n for n in snapshot.values if n.startswith(("Leak/", "Mask/")) and n != "Leak/State"]
+    told = ("Leak/", "Mask/", "Zone/")
+    said = [n for n in snapshot.values if n.startswith(told) and n != "Leak/State"]
     assert said == []
 
 
@@ -176,6 +179,32 @@ def test_after_blindness_old_votes_do_not_count():
     assert_says_nothing(camera.snapshot())
     camera.sees(GAS, 0.5)
     assert camera.snapshot().values["Leak/State"] == LeakState.SUSPECT
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        lambda camera: camera.sees(GAS, 3, picture=noisy_picture(5)),  # frozen
+        lambda camera: camera.sees(GAS, 3, picture=np.zeros((48, 64, 3), np.uint8)),
+        lambda camera: camera.snapshot(after=5),
+        lambda camera: camera.snapshot(model=replace(RUNS, fault=HealthCode.MODEL_INVALID)),
+    ],
+    ids=["frozen", "dark", "lost", "invalid"],
+)
+def test_no_leak_number_source_or_zone_outlives_blindness(blind):
+    camera = Camera()
+    camera.sees(GAS, 6)
+    values = camera.snapshot().values
+    assert (values["Leak/Id"], values["Leak/Zone"], values["Zone/State1"]) == (1, "all", 2)
+    blind(camera)
+    if camera.snapshot().quality is Quality.BAD:
+        assert_says_nothing(camera.snapshot())
+    assert camera.state.judged is None
+    camera.at += 10
+    camera.sees(GAS, 2.2)  # pictures have to be sane for a second first
+    values = camera.snapshot().values
+    assert values["Leak/State"] == values["Zone/State1"] == LeakState.SUSPECT
+    assert values["Leak/DurationS"] <= 2
 
 
 def test_a_picture_of_another_size_starts_the_vote_again():

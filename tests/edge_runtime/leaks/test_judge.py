@@ -212,6 +212,22 @@ def test_the_same_pictures_give_the_same_answers_whatever_other_cameras_do():
     assert second == first
 
 
+def test_masks_without_sense_break_nothing_and_every_pixel_is_somebodys():
+    random = np.random.default_rng(7)
+    watched = Watched(LeakConfig(smooth_s=0.1, off_delay_s=1), zones=(LEFT, RIGHT))
+    for number in range(150):
+        gas = NOTHING.copy()
+        for _ in range(random.integers(0, 40 if number % 40 < 30 else 1)):
+            gas |= blob(*random.uniform(0, 96, 2), *random.uniform(2, 9, 2))
+        (found,) = watched.see(gas, 0.1, score=int(random.integers(100, 256)))
+        tracks = watched.judge._view.tracks.tracks
+        cells = np.concatenate([np.zeros(0, int), *(each.cells for each in tracks)])
+        assert len(np.unique(cells)) == len(cells)
+        assert len({each.slot for each in tracks}) == len(tracks) <= 16
+        assert sum(each.pixels for each in tracks) <= found.gas.area_px
+        assert sum(zone.gas.area_px for zone in found.zones) >= found.gas.area_px
+
+
 def test_nothing_is_remembered_after_a_reset():
     watched = Watched(zones=(LEFT,))
     watched.see(blob(24, 48), 6)
