@@ -11,6 +11,7 @@ from calibration.card import card_of
 from contract.atomic import sha256_of_bytes, sha256_of_file
 from contract.bundle import Bundle, graph_name
 from contract.calibrated_ranges import ranges_of
+from contract.grey_histogram import calibrated_greys, grey_reference, grey_shares
 from contract.pictures import pixels_sha256
 from contract.precision import Precision
 from contract.trained_pictures import TRAINED_PICTURES, TrainedPictures
@@ -43,6 +44,10 @@ def test_card_says_from_what_the_int8_graph_came_and_how_well_it_does(calibrated
     assert gas[Precision.FP32] > 0.5
     assert card.mix.with_gas > 15
     assert 0 < card.mix.gas_share < 0.5
+    frames = [grey_shares(picture) for picture in scenes(20, seed=11, thin=6)[0]]
+    greys = calibrated_greys(bundle)  # as a device reads them
+    assert greys.shares == pytest.approx(grey_reference(frames).shares, abs=1e-6)
+    assert greys.spread == pytest.approx(grey_reference(frames).spread, abs=1e-4)
     ranges = ranges_of(bundle)
     assert ranges.method == card.method
     assert all(sum(each.counts) > 0 for each in ranges.tensors.values())

@@ -60,6 +60,22 @@ def test_golden_transcript_is_what_the_daemon_does(tmp_path: Path):
     assert not differ, "\n".join(["before -> now:", *differ, AGAIN])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting", [{"ONEDNN_MAX_CPU_ISA": "AVX2"}, {"GASEDGE__MODEL__BACKEND": "onnxruntime"}]
+)
+def test_golden_states_and_times_are_those_of_other_arithmetic(tmp_path: Path, setting):
+    """OpenVINO without AVX-512, and another runtime, stand for another machine's CPU."""
+    out = tmp_path / "now.jsonl"
+    done = subprocess.run(
+        replay_command(HERE / "golden.toml", out, "--values-every", "2", "--against", str(GOLDEN)),
+        env={**os.environ, **setting},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def states_of(camera: str) -> list[int]:
     _, lines = read_transcript(GOLDEN)
     return [e["new"] for e in lines if (e["camera"], e["tag"]) == (camera, "Leak/State")]
