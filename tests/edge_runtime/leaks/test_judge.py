@@ -37,7 +37,7 @@ def test_a_plume_that_billows_is_a_leak_with_number_and_onset():
 
 
 def test_a_stain_is_told_as_a_still_suspect_and_is_no_leak_however_long_it_stands():
-    said = Watched().see(blob(40, 40), 40, billows=False)
+    said = Watched().see(blob(40, 40), 15, billows=False)
     assert LeakState.LEAK not in states(said)
     assert set(states(said)[10:]) == {LeakState.SUSPECT}
     assert said[-1].verdict.still
@@ -189,13 +189,13 @@ def test_published_mask_holds_exactly_the_pixels_that_the_area_counts():
 
 
 def test_smoothing_takes_seconds_not_frames():
-    """Gas of one second is held as long after its end at five frames a second as at forty."""
+    """Gas of one second is held as long after its end at five frames a second as at 25."""
     held = []
-    for fps in (5.0, 40.0):
+    for fps in (5.0, 25.0):
         watched = Watched(LeakConfig(smooth_s=2.0), fps=fps)
         watched.see(NOTHING, 1)
-        watched.see(blob(48, 48), 10, score=255)
-        weak = watched.see(blob(48, 48), 6, score=20)
+        watched.see(blob(48, 48), 6, score=255)
+        weak = watched.see(blob(48, 48), 4, score=20)
         held.append(sum(each.gas.area_px > 0 for each in weak) / fps)
     assert held[0] == pytest.approx(held[1], abs=0.4)
     assert 0.5 < held[0] < 3
@@ -215,7 +215,7 @@ def test_the_same_pictures_give_the_same_answers_whatever_other_cameras_do():
 def test_masks_without_sense_break_nothing_and_every_pixel_is_somebodys():
     random = np.random.default_rng(7)
     watched = Watched(LeakConfig(smooth_s=0.1, off_delay_s=1), zones=(LEFT, RIGHT))
-    for number in range(150):
+    for number in range(80):
         gas = NOTHING.copy()
         for _ in range(random.integers(0, 40 if number % 40 < 30 else 1)):
             gas |= blob(*random.uniform(0, 96, 2), *random.uniform(2, 9, 2))
