@@ -9,7 +9,9 @@ publisher from the others, so that no two of them can contradict each other.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from enum import Enum, IntEnum, IntFlag
+from enum import Enum, IntEnum
+
+from contract.camera_health import HealthCode, Ne107
 
 __all__ = [
     "BLOCK_WORDS",
@@ -54,70 +56,6 @@ class LeakState(IntEnum):
     SUSPECT = 1
     LEAK = 2
     UNKNOWN = 255
-
-
-class Ne107(IntEnum):
-    """`Health/NE107`: device health by NAMUR NE 107, numbered as OPC UA DI DeviceHealth."""
-
-    NORMAL = 0
-    FAILURE = 1
-    CHECK_FUNCTION = 2
-    OFF_SPEC = 3
-    MAINTENANCE_REQUIRED = 4
-
-
-class HealthCode(IntFlag):
-    """Bits of `Health/Code`: why a camera's quality is not good."""
-
-    NO_CAMERA = 1 << 0
-    FROZEN = 1 << 1
-    DARK = 1 << 2
-    SATURATED = 1 << 3
-    BLURRED = 1 << 4
-    WRONG_SIZE = 1 << 5
-    STALLED = 1 << 6
-    MODEL_INVALID = 1 << 7
-    CLOCK_BAD = 1 << 8
-    PLANT_LINK = 1 << 9
-    STARTING = 1 << 10
-    TEST_SOURCE = 1 << 11
-    SOURCE_ENDED = 1 << 12
-    REPEATED = 1 << 13
-    TOO_FAST = 1 << 14
-    COVERED = 1 << 15
-    MOVED = 1 << 16
-    TIME_BACK = 1 << 17
-    NETWORK_DRIFT = 1 << 24
-    PICTURE_DRIFT = 1 << 25
-
-    @property
-    def meaning(self) -> str:
-        """What a single bit says, in words."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    HealthCode.NO_CAMERA: "No picture arrives",
-    HealthCode.FROZEN: "Pictures arrive but do not change, not even by a sensor's noise",
-    HealthCode.DARK: "Nothing in the picture is bright",
-    HealthCode.SATURATED: "Most of the picture is at full scale",
-    HealthCode.BLURRED: "Out of focus: light and shade without edges",
-    HealthCode.WRONG_SIZE: "Pictures have another size than the configuration says",
-    HealthCode.STALLED: "Pictures arrive but are not segmented in time",
-    HealthCode.MODEL_INVALID: "The known-answer test is not passed",
-    HealthCode.CLOCK_BAD: "The clock was stepped or never set",
-    HealthCode.PLANT_LINK: "The plant process hears nothing from the frames process",
-    HealthCode.STARTING: "Too few pictures yet to say anything",
-    HealthCode.TEST_SOURCE: "Frames come from a replay, a folder or a simulation",
-    HealthCode.SOURCE_ENDED: "The file or folder came to its end",
-    HealthCode.REPEATED: "The same pictures come again and again: a recording in a loop",
-    HealthCode.TOO_FAST: "Pictures arrive faster than a camera takes them",
-    HealthCode.COVERED: "Nothing is left of the view: a hand, a cap, a bag, dense fog",
-    HealthCode.MOVED: "Not the view that was learned: knocked, turned or panned",
-    HealthCode.TIME_BACK: "A picture is older than the one before it",
-    HealthCode.NETWORK_DRIFT: "INT8 and FP16 disagree beyond the limit: calibrate anew",
-    HealthCode.PICTURE_DRIFT: "Pictures are further from the calibration's than the limit",
-}
 
 
 class TagType(Enum):
