@@ -94,6 +94,8 @@ def _alike(name: str, one: Any, other: Any) -> bool:
     tag = _COMPARED[name]
     if one == other or is_state(tag) or tag.type is TagType.TIME or None in (one, other):
         return bool(one == other)
+    if tag.unit == "deg":
+        return bool(abs((one - other + 180) % 360 - 180) <= FIGURES_WITHIN * 180)
     within = _HAIR if tag.type is TagType.F32 and tag.unit == "0..1" else _FEW
     return bool(abs(one - other) <= max(within, FIGURES_WITHIN * max(abs(one), abs(other))))
 

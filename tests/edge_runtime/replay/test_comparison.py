@@ -63,6 +63,13 @@ def test_a_figure_that_is_far_off_is_told(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(("now", "differ"), [(5.0, 0), (340.0, 0), (80.0, 1)])
+def test_directions_are_compared_round_the_circle(tmp_path: Path, now: float, differ: int):
+    one = written(tmp_path / "a", [(0.0, {"Leak/DriftDeg": 355.0})])
+    other = written(tmp_path / "b", [(0.0, {"Leak/DriftDeg": now})])
+    assert len(differences(one, other)) == differ
+
+
 def test_states_are_written_at_once_and_figures_at_their_time(tmp_path: Path):
     _, lines = read_transcript(written(tmp_path / "a", told(leak_at=2.1), every_s=1.0))
     assert {line["t"] for line in lines if line["tag"] == "Leak/State"} == {0.0, 2.1}
