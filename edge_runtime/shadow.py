@@ -38,7 +38,7 @@ __all__ = ["Shadow", "ShadowNetwork", "Turns", "open_shadow"]
 _log = logging.getLogger(__name__)
 
 _LOWEST = 19  # nice: what the frames leave over
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0  # less than the supervisor has with this process
 
 
 @dataclass(frozen=True, slots=True)
