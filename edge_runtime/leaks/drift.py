@@ -1,6 +1,6 @@
 """Where a plume drifts to and where it comes from, from how its gas moves over the grid.
 
-The drift is the one displacement that best explains the change between two pictures of the gas
+The motion is the one displacement that best explains the change between two pictures of the gas
 (least squares over the gradient, Lucas and Kanade 1981), summed over seconds. The source is the
 upstream end of where gas has been standing: turbulence frays the tail, so that nothing lasts
 there, and the outlet stays.
@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DriftSums", "displacement_products", "drift_degrees", "source_cell"]
+__all__ = ["DriftSums", "displacement_products", "drift_degrees", "heading", "source_cell"]
 
 _MEMORY_S = 10.0
 _LEAST_SAMPLES = 10  # pairs of pictures before anything is said
@@ -68,6 +68,27 @@ def displacement_products(before: NDArray[np.int32], now: NDArray[np.int32]) -> 
 def drift_degrees(direction: tuple[float, float]) -> float:
     """Direction as an angle in the picture, 0 to 360: 0 is to the right, 90 is up."""
     return round(math.degrees(math.atan2(-direction[1], direction[0])) % 360, 1) % 360
+
+
+def heading(
+    standing: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    source: tuple[float, float],
+    towards: tuple[float, float],
+) -> tuple[float, float]:
+    """Where a plume goes: half by how its gas moves, half by where it stands from its source.
+
+    The first tells the way, the second, an average over all the gas, steadies it. Arguments as of
+    `source_cell`; gives (x, y) of any length.
+    """
+    total = int(standing.sum())
+    x = int((standing * (2 * columns + 1)).sum()) / (2 * total) - source[0]
+    y = int((standing * (2 * rows + 1)).sum()) / (2 * total) - source[1]
+    length = math.sqrt(x * x + y * y)
+    if length == 0 or x * towards[0] + y * towards[1] <= 0:
+        return towards
+    return towards[0] + x / length, towards[1] + y / length
 
 
 def source_cell(

@@ -93,6 +93,7 @@ class LeakJudge:
         self._vote = MovingVote(config)
         self._zone_votes = [MovingVote(zone.leak or config) for zone in zones]
         self._view: _View | None = None
+        self._numbered = 0
         self._verdict = UNDECIDED
         self._zone_verdicts = [UNDECIDED] * len(zones)
 
@@ -101,6 +102,8 @@ class LeakJudge:
         self._vote.reset()
         for vote in self._zone_votes:
             vote.reset()
+        if self._view is not None:
+            self._numbered = self._view.tracks.numbered  # no two leaks have one number
         self._view = None
         self._verdict = UNDECIDED
         self._zone_verdicts = [UNDECIDED] * len(self._zones)
@@ -126,7 +129,7 @@ class LeakJudge:
         """
         if self._view is None or self._view.grid.fit != fit:
             self.reset()
-            self._view = _View(fit, self._config, self._zones, self._ignored)
+            self._view = _View(fit, self._config, self._zones, self._ignored, self._numbered)
         view = self._view
         cells = view.cells = view.grid.take(mask, score)
         view.motion.update(picture, view.kept > 0 if view.kept is not None else None, at_s)
@@ -215,7 +218,7 @@ class LeakJudge:
     def _sight(self, view: _View, track: Track) -> LeakSight:
         fit, grid = view.grid.fit, view.grid
         source = view.share(*track.source) if track.source else None
-        growth, towards = track.growth, track.drift.direction()
+        growth, towards = track.growth, track.heading
         centroid = box = None
         if track.pixels and view.cells is not None:
             count = view.cells.count.ravel()[track.cells].astype(np.int64)
@@ -249,6 +252,7 @@ class _View:
         config: LeakConfig,
         zones: Sequence[ZoneConfig],
         ignored: Sequence[IgnoreConfig],
+        numbered: int,
     ) -> None:
         counts = counting_pixels([each.polygon for each in ignored], fit) if ignored else None
         self.grid = CellGrid(fit, counts)
@@ -257,7 +261,10 @@ class _View:
         self.persistence = Persistence(shape, config.smooth_s)
         self.motion = MotionField(shape)
         self.tracks = LeakTracks(
-            shape, frames=min(config.votes, _SEEN), memory_s=max(config.off_delay_s, 1.0)
+            shape,
+            frames=min(config.votes, _SEEN),
+            memory_s=max(config.off_delay_s, 1.0),
+            numbered=numbered,
         )
         self.cells: GasCells | None = None
         self.kept: NDArray[np.int32] | None = None  # regions of the last frame

@@ -18,6 +18,7 @@ from contract.packages import need
 from edge_runtime.leaks.drift import (
     DriftSums,
     displacement_products,
+    heading,
     source_cell,
 )
 from edge_runtime.leaks.persistence import weight_of
@@ -61,6 +62,7 @@ class Track:
     drift: DriftSums = field(default_factory=DriftSums)
     source: tuple[float, float] | None = None  # x, y
     sourced_s: float = 0.0
+    heading: tuple[float, float] | None = None  # x, y of any length
     moves: bool = False
     areas: deque[tuple[float, int]] = field(default_factory=deque)
     growth: float | None = None  # pixels a second, over the last ten; None before two are known
@@ -88,9 +90,12 @@ class LeakTracks:
         shape: rows and columns of the grid.
         frames: in how many frames a leak must be seen to get a number.
         memory_s: how long a leak that is not to be seen keeps its number and its cells.
+        numbered: the last number that was given before.
     """
 
-    def __init__(self, shape: tuple[int, int], *, frames: int, memory_s: float) -> None:
+    def __init__(
+        self, shape: tuple[int, int], *, frames: int, memory_s: float, numbered: int = 0
+    ) -> None:
         self._frames, self._memory_s = frames, memory_s
         self._owner = np.zeros(shape, np.uint8)  # slot of the leak that was here last
         self._owned_s = np.zeros(shape, np.float64)
@@ -99,7 +104,7 @@ class LeakTracks:
         self._before_s: float | None = None
         self._at_s: float | None = None
         self._tracks: dict[int, Track] = {}  # by slot
-        self._serial = self._number = 0
+        self._serial, self.numbered = 0, numbered
         self._swept_s = 0.0
 
     @property
@@ -134,8 +139,8 @@ class LeakTracks:
                 each.seen_s = at_s
                 each.frames += 1
                 if not each.number and each.frames >= self._frames:
-                    self._number += 1
-                    each.number = self._number
+                    self.numbered += 1
+                    each.number = self.numbered
         self._drift(held, at_s)
 
     def _forget(self, at_s: float) -> None:
@@ -210,6 +215,8 @@ class LeakTracks:
                 standing = (self._standing.ravel()[cells] * _STANDING_UNIT).astype(np.int64)
                 rows, columns = np.divmod(cells, self._owner.shape[1])
                 each.source = source_cell(standing, rows, columns, towards)
+                if each.source is not None:
+                    each.heading = heading(standing, rows, columns, each.source, towards)
 
     def _drift(self, held: NDArray[np.int32], at_s: float) -> None:
         """Add the motion since the last picture to each leak's sums."""

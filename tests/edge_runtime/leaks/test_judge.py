@@ -237,6 +237,8 @@ def test_nothing_is_remembered_after_a_reset():
     assert after.zones[0].verdict.state is LeakState.UNKNOWN
     assert after.leaks == ()
     assert after.count == 0
+    watched.see(NOTHING, 2)
+    assert [leak.number for leak in watched.see(blob(24, 48), 2)[-1].leaks] == [2]  # none twice
 
 
 def test_a_picture_of_another_size_is_another_view():
