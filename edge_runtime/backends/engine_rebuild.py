@@ -100,6 +100,8 @@ class EngineRebuild:
         Raises:
             EngineError: when it could not be built or did not pass its test; the old file stays.
         """
+        from edge_runtime.cuda.transfer_choice import take_transfer
+
         try:
             code = self._process.wait()
             if code:
@@ -113,6 +115,7 @@ class EngineRebuild:
             announce_fingerprint(self._engine, read_fingerprint(built))
             move_file(built, self._engine)
             settle_fingerprint(self._engine)
+            take_transfer(self._folder, self._engine.parent)
             _log.warning("%s: was built anew and takes the old one's place", self._engine)
         finally:
             self.close()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contract.atomic import write_text
+from contract.atomic import move_file, write_text
 from contract.errors import GasedgeError
 from contract.geometry import InputGeometry
 from contract.machine import this_machine
@@ -36,6 +36,7 @@ __all__ = [
     "kept_transfer",
     "main",
     "measure_transfers",
+    "take_transfer",
 ]
 
 _FILE = "transfer.json"
@@ -119,6 +120,16 @@ def keep_transfer(folder: Path, measured: TransferMeasurement) -> Path:
     """
     write_text(folder / _FILE, measured.model_dump_json(indent=1) + "\n")
     return folder / _FILE
+
+
+def take_transfer(folder: Path, into: Path) -> None:
+    """Move the measurement of a folder, if it holds one, beside the engines of another.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+    """
+    if (folder / _FILE).is_file():
+        move_file(folder / _FILE, into / _FILE)
 
 
 def kept_transfer(folder: Path) -> TransferMeasurement | None:

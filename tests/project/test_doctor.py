@@ -154,6 +154,18 @@ def test_too_old_jetpack_is_said_plainly():
     assert any("ships Python 3.8" in a for a in diagnosis(l4t="35.4.1", gpu=ORIN).advice)
 
 
+def test_nothing_is_kept_for_engines_where_nothing_could_be_measured(monkeypatch, tmp_path, capsys):
+    from gasedge.cli import main
+
+    monkeypatch.setattr("gasedge.commands.doctor.examine", lambda _machine: diagnosis())
+    assert main(["doctor", "--engines", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "transfer" in said.out
+    assert f"{tmp_path}: nothing to keep there: transfer not measured" in said.err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["doctor", "--engines", str(tmp_path / "absent")]) == 2
+
+
 @pytest.mark.slow
 def test_doctor_of_this_machine_tells_the_truth():
     done = subprocess.run(

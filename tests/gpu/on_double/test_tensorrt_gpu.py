@@ -393,8 +393,10 @@ def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_ope
         with pytest.raises(EngineMismatchError, match=r"driver: built for 1\.2"):
             opener(stale)
         assert stale.engine.read_bytes() == old
+        (stale.engine.parent / "transfer.json").unlink()  # of the old driver: it counts no more
         with opened_within(opener, stale).segmenter as segmenter:
             assert "fp32" in segmenter.name
+            assert segmenter.figures()["transfer_by"] == "measured"
     assert read_fingerprint(stale.engine).driver != "1.2"
     assert not list(stale.engine.parent.glob(".partial-*"))
 
