@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from edge_runtime.camera_state import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -35,12 +37,17 @@ __all__ = ["ModelOpener", "RunningModel", "open_model"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunningModel:
-    """A segmenter that passed its known-answer test."""
+    """A segmenter that passed its known-answer test; a context manager that closes it.
+
+    A backend that answers only when it is done gets a thread, so that one picture is judged while
+    the next is segmented.
+    """
 
     segmenter: Segmenter
     facts: ModelFacts
+    _thread: ThreadPoolExecutor | None = field(default=None, init=False)
 
     @property
     def batch(self) -> int:
@@ -50,48 +57,73 @@ class RunningModel:
     @property
     def depth(self) -> int:
         """Runs that are worth having under way at a time."""
-        return int(getattr(self.segmenter, "depth", 1))
+        return int(getattr(self.segmenter, "depth", 2))
 
     def start(self, pictures: list[NDArray[np.uint8]], done: Callable[[], None]) -> Run:
         """Begin to segment (h, w, 3) BGR pictures of any size, at most `batch`.
 
         Args:
             pictures: they must not change before the run is done.
-            done: called by any thread when it is done, maybe before this returns.
+            done: called by any thread when it is done.
 
         Raises:
-            EngineError: when the backend fails.
-            DeviceError: when the GPU needs a new process.
+            EngineError: when the backend fails; `result` of the run raises it, too.
+            DeviceError: as EngineError, when the GPU needs a new process.
         """
-        together = getattr(self.segmenter, "segment_pictures", None)
-        if together is not None:  # the GPU fits pictures by itself
-            return _Answered(together(pictures), done)
-        frames = np.stack([fit_picture(each, self.segmenter.geometry) for each in pictures])
         start = getattr(self.segmenter, "start", None)
         if start is not None:
-            run: Run = start(frames, done)
+            run: Run = start(self._fitted(pictures), done)
             return run
-        return _Answered(_apart(self.segmenter.segment(frames)), done)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="gasedge-network")
+        return _Answering(self._thread.submit(self._segmented, pictures), done)
+
+    def close(self) -> None:
+        """Free what the backend holds, once what is under way is done."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        self.segmenter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fitted(self, pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        fitted = [fit_picture(each, self.segmenter.geometry) for each in pictures]
+        return fitted[0][None] if len(fitted) == 1 else np.stack(fitted)
+
+    def _segmented(self, pictures: list[NDArray[np.uint8]]) -> list[Segmentation]:
+        together = getattr(self.segmenter, "segment_pictures", None)
+        if together is not None:  # the GPU fits pictures by itself
+            answers: list[Segmentation] = together(pictures)
+            return answers
+        found = self.segmenter.segment(self._fitted(pictures))
+        return [
+            Segmentation(found.mask[i : i + 1], found.score[i : i + 1])
+            for i in range(len(pictures))
+        ]
 
 
-class _Answered:
-    """A run of a backend that answers at once."""
+class _Answering:
+    """A run in the model's own thread."""
 
-    def __init__(self, found: list[Segmentation], done: Callable[[], None]) -> None:
-        self._found = found
-        done()
+    def __init__(self, answer: Future[list[Segmentation]], done: Callable[[], None]) -> None:
+        self._answer = answer
+        answer.add_done_callback(lambda _: done())
 
     def is_done(self) -> bool:
-        return True
+        return self._answer.done()
 
     def result(self) -> list[Segmentation]:
-        return self._found
-
-
-def _apart(found: Segmentation) -> list[Segmentation]:
-    return [
-        Segmentation(found.mask[i : i + 1], found.score[i : i + 1]) for i in range(len(found.mask))
-    ]
+        return self._answer.result()
 
 
 def open_model(config: ModelConfig) -> RunningModel:

@@ -153,7 +153,7 @@ class Pipeline:
             model = self._opened_model(stop, until_end=until_end)
             if model is None:
                 return NEW_PROCESS if self._broken else 0
-            cleanup.enter_context(model.segmenter)
+            cleanup.enter_context(model)
             drift = self._config.drift
             if drift.every:
                 opened = partial(open_shadow, self._config.model, drift)
@@ -227,6 +227,9 @@ class Pipeline:
                 self._arrived.clear()
         for flight in flights:
             flight.run.result()
+        figures = getattr(model.segmenter, "figures", None)
+        if figures is not None:
+            _log.info("the backend's own counts: %s", figures())
 
     def _gathered(self, model: RunningModel) -> list[tuple[_Line, Frame]]:
         """Frames for the next run, of the lines in turn; bad pictures are told and left out."""

@@ -184,7 +184,7 @@ def main() -> int:
     else:
         config = load_daemon_config(given.config)
         model = open_model(config.model)
-        with model.segmenter:
+        with model:
             found = (
                 bare(model, given.clip, given.seconds)
                 if given.who == "bare"

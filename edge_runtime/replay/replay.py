@@ -79,7 +79,7 @@ def replay(
     # an answer about a wrong OUT must not wait for the model
     with new_file(out) as partial, partial.open("w", encoding="utf-8") as file:
         model = open_model(config.model)
-        with model.segmenter, ExitStack() as cleanup:
+        with model, ExitStack() as cleanup:
             shadow = None
             if config.drift.every:
                 shadow = open_shadow(config.model, config.drift)

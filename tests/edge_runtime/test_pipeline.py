@@ -149,10 +149,7 @@ class TwoAtATime:
 
         return OneRun()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self) -> None:
         pass
 
 
@@ -304,6 +301,26 @@ def test_a_damaged_bundle_is_served_as_invalid_and_taken_up_once_it_is_whole(
         assert HealthCode.MODEL_INVALID not in code_of(plant.last)
 
 
+def test_a_backend_that_answers_late_is_given_the_next_picture_meanwhile(
+    tiny_bundle: Path, plant, write_folder
+):
+    pytest.importorskip("onnxruntime")
+    folder = write_folder([numbered(number) for number in range(1, 41)])
+    config = config_for(tiny_bundle, f"folder:{folder}?every=1")
+    slow = config.model.model_copy(update={"backend": "onnxruntime"})
+    opened = []
+
+    def opener(model_config):
+        opened.append(open_model(model_config))
+        return opened[0]
+
+    pipeline = Pipeline(config.model_copy(update={"model": slow}), plant, open_model=opener)
+    assert pipeline.run(threading.Event(), until_end=True) == 0
+    assert opened[0].depth == 2
+    assert plant.last.values["Frame/Seq"] == 40
+    assert not [t for t in threading.enumerate() if t.name.startswith("gasedge-network")]
+
+
 def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
     tiny_bundle: Path, plant
 ):
@@ -315,12 +332,6 @@ def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
 
         def __getattr__(self, name):
             return getattr(self._real, name)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self._real.close()
 
         def start(self, frames, done):
             self.left -= 1
