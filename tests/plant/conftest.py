@@ -160,6 +160,11 @@ def snapshot(camera="north", quality=Quality.GOOD, heartbeat=7, source_time_ns=N
             "Model/Backend": "openvino int8",
             "Sw/Version": "0.1.0",
             "Mask/Data": bytes(range(200)),
+            "Drift/Disagreement": 0.0078125,
+            "Drift/GasIoU": 0.96875,
+            "Drift/PictureDistance": 0.25,
+            "Drift/Compared": 70002,
+            "Drift/Skipped": 70003,
             **named,
         },
     )
