@@ -19,7 +19,7 @@ from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
 from edge_runtime.drift import DriftTracker, ne107_with
 from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.sources.reader import Phase, ReaderStatus
-from edge_runtime.supervision import CameraWatch, ne107_of, quality_of
+from edge_runtime.supervision import CameraWatch, look_at, ne107_of, quality_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from edge_runtime.drift import Sample
     from edge_runtime.frames import Frame
     from edge_runtime.leaks.judge import Judged
-    from edge_runtime.look import Look
 
 __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 
 _RATE_WINDOW_S = 5.0
 _LATENCIES = 256
 _MASK_S = 0.5  # at most two masks a second
+_TELL_S = 0.045  # between two snapshots of the same leak state: nobody could tell more apart
 _OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED | HealthCode.COVERED
 
 
@@ -87,6 +87,8 @@ class CameraState:
         self._judged: Judged | None = None  # None while nobody is looking
         self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
         self._masked_s = 0.0
+        self._told_state: LeakState | None = None
+        self._told_s = float("-inf")
         self._last: Frame | None = None
         self._segmented: Frame | None = None
         self._times_s: deque[float] = deque(maxlen=2048)
@@ -94,8 +96,9 @@ class CameraState:
         self._heartbeat = 0
         self._beat_second = -1
 
-    def saw(self, frame: Frame, look: Look) -> bool:
+    def saw(self, frame: Frame) -> bool:
         """Take in a picture; tell whether it is worth segmenting."""
+        look = look_at(frame.picture) if self._watch.is_due(frame) else None
         with self._lock:
             before = self._last
             if before is not None and before.picture.shape != frame.picture.shape:
@@ -154,6 +157,14 @@ class CameraState:
                     model_sha256=model_sha256,
                 )
             return judged.verdict.state
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether a snapshot should go to the plant: at once when the leak state changed."""
+        state = self._judged.verdict.state if self._judged is not None else None
+        if state == self._told_state and 0 <= now_s - self._told_s < _TELL_S:
+            return False
+        self._told_state, self._told_s = state, now_s
+        return True
 
     @property
     def judged(self) -> Judged | None:
@@ -299,7 +310,9 @@ class CameraState:
             "Frame/CaptureTime": self._last.captured_ns if self._last is not None else None,
             "Frame/Fps": (len(times) - 1) / span_s if span_s > 0 else 0.0,
             "Frame/LatencyP99Ms": (
-                float(np.percentile(self._latencies_ms, 99)) if self._latencies_ms else None
+                sorted(self._latencies_ms)[len(self._latencies_ms) * 99 // 100]
+                if self._latencies_ms
+                else None
             ),
             "Frame/Dropped": dropped,
         }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
+from contract.packages import need
 from edge_runtime.config import load_daemon_config
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.plant.link import PlantLink
 
+    # its threads would wait behind the network's for tasks of a few microseconds
+    need("cv2", extra="cpu").setNumThreads(1)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -25,7 +25,6 @@ from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.sources.reader import CameraReader, Phase
-from edge_runtime.supervision import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,7 +241,7 @@ class Pipeline:
                 frame = line.slot.take()
                 if frame is None:
                     continue
-                if line.state.saw(frame, look_at(frame.picture)):
+                if line.state.saw(frame):
                     taken.append((line, frame))
                     if len(taken) == model.batch:
                         return taken
@@ -262,17 +261,18 @@ class Pipeline:
         height, width = frame.picture.shape[:2]
         fit = model.segmenter.geometry.of(width, height)
         mask = segmentation.mask[0]
+        now_s = time.monotonic()
         line.state.segmented(
-            frame,
-            mask,
-            segmentation.score[0],
-            fit,
-            time.monotonic(),
-            model_sha256=model.facts.sha256,
+            frame, mask, segmentation.score[0], fit, now_s, model_sha256=model.facts.sha256
         )
         if self._shadow is not None:
             self._shadow.offer(line.state, frame, mask, fit)
-        self._show(line, frame, mask[fit.valid], self._publish(line))
+        if line.state.is_due(now_s) or self._is_shown(line, now_s):
+            self._show(line, frame, mask[fit.valid], self._publish(line))
+
+    def _is_shown(self, line: _Line, now_s: float) -> bool:
+        due = self._is_watched and now_s - line.shown_s >= _SHOW_S
+        return due or (self._video is not None and line is self._lines[0])
 
     def _show(
         self,

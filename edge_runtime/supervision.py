@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CameraWatch", "look_at", "ne107_of", "quality_of"]
 
 _CHANGED_SHARE = 0.002  # a burned-in clock on a frozen picture changes less, sensor noise far more
+_LOOK_S = 0.04  # pictures that come faster are not each looked at
 _STILL_FRAMES = 3
 _LONGEST_PERIOD_S = 2.0
 _CLOCK_STEP_S = 0.5
@@ -67,6 +68,8 @@ class CameraWatch:
         self._size = size
         self._replayed = replayed
         self._last: Frame | None = None
+        self._looked_s: float | None = None
+        self._sane = False
         self._period_s = 0.0
         self._still: Look | None = None  # first picture of the run of equal ones
         self._still_since_s = 0.0
@@ -85,10 +88,25 @@ class CameraWatch:
         self._clock_bad_until_s = self._back_until_s = 0.0
         self._picture_faults = HealthCode(0)
 
-    def saw(self, frame: Frame, look: Look) -> bool:
+    def is_due(self, frame: Frame) -> bool:
+        """Whether this picture must be looked at; between two looks nothing can have lasted."""
+        looked, last = self._looked_s, self._last
+        return (
+            looked is None
+            or last is None
+            or last.picture.shape != frame.picture.shape
+            or not 0 <= frame.monotonic_ns / 1e9 - looked < _LOOK_S
+        )
+
+    def saw(self, frame: Frame, look: Look | None) -> bool:
         """Take in one picture; tell whether a mask of it would say anything about gas.
 
         A picture that is no newer than the one before is no picture: it renews nothing.
+
+        Args:
+            frame: the picture.
+            look: what it looks like; None, where it need not be looked at, takes it to be as good
+                as the last one.
         """
         now_s = frame.monotonic_ns / 1e9
         last = self._last
@@ -101,6 +119,9 @@ class CameraWatch:
             weight = 0.2 if self._period_s else 1.0
             self._period_s += weight * (min(gap_s, _LONGEST_PERIOD_S) - self._period_s)
         self._last = frame
+        if look is None:
+            return self._sane and now_s >= self._back_until_s
+        self._looked_s = now_s
         signs = self._stream_signs(frame, look, now_s) | self._picture_signs(look, now_s)
         standing = HealthCode(0)
         for fault, sign in signs.items():
@@ -110,7 +131,8 @@ class CameraWatch:
         if wrong or min(look.width, look.height) < _SMALLEST_SIDE:
             standing |= HealthCode.WRONG_SIZE
         self._picture_faults = standing
-        return not standing and not any(signs.values()) and now_s >= self._back_until_s
+        self._sane = not standing and not any(signs.values())
+        return self._sane and now_s >= self._back_until_s
 
     def faults(self, now_s: float) -> HealthCode:
         """Everything that is wrong at `now_s`."""

@@ -131,7 +131,6 @@ def stages(model: RunningModel, config: DaemonConfig, clip: Path) -> dict[str, f
     from edge_runtime.overlay import draw_overlay, jpeg_from_picture
     from edge_runtime.plant.messages import encode_snapshot
     from edge_runtime.sources.reader import Phase, ReaderStatus
-    from edge_runtime.supervision import look_at
 
     camera = config.camera[0]
     state = camera_state_of(config, camera, 1)
@@ -146,7 +145,7 @@ def stages(model: RunningModel, config: DaemonConfig, clip: Path) -> dict[str, f
         clock.append(time.thread_time())
         at_ns = number * 40_000_000
         frame = Frame(camera.name, number, zero_ns + at_ns, at_ns, np.asarray(picture, np.uint8))
-        state.saw(frame, look_at(frame.picture))
+        state.saw(frame)
         clock.append(time.thread_time())
         (found,) = model.start([frame.picture], lambda: None).result()
         clock.append(time.thread_time())

@@ -62,8 +62,8 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": streams,
         }
-        self.depth = streams
-        """Runs that `start` takes at a time."""
+        self.depth = streams if streams == 1 else streams + 1
+        """Runs that `start` takes at a time: one more waits, so that no stream ever does."""
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
         try:

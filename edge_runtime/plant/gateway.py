@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 WATCH_S = 0.1
 """Seconds between two looks at the board: values grow old by time alone."""
 _REST_S = 0.03  # and do not look more often than this when much arrives
+_TREE_S = 0.08  # writing dozens of OPC UA nodes costs more than the rest of this process
+_URGENT = ("Leak/State", "Health/Code")  # what never waits for that
 _MAX_CAMERAS = 16
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -90,7 +92,9 @@ async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path)
 
 async def _watch(board: Board, tree: Any) -> None:
     """Publish into the OPC UA tree what is true now; log when a camera's quality changes."""
+    told: dict[str, tuple[float, Any]] = {}
     qualities: dict[str, Any] = {}
+    loop = asyncio.get_running_loop()
     while True:
         board.news.clear()
         for camera in board.cameras:
@@ -99,7 +103,10 @@ async def _watch(board: Board, tree: Any) -> None:
             if qualities.get(camera) != quality:
                 qualities[camera] = quality
                 _log.info("camera %s: quality is %s", camera, quality.name)
-            if tree is not None:
+            urgent = (quality, *(shown.snapshot.value(name) for name in _URGENT))
+            at_s, before = told.get(camera, (0.0, None))
+            if tree is not None and (urgent != before or loop.time() - at_s >= _TREE_S):
+                told[camera] = loop.time(), urgent
                 await tree.publish(shown)
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(asyncio.TimeoutError):

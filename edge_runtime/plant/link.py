@@ -34,7 +34,6 @@ __all__ = ["PlantLink", "peer_uid"]
 _log = logging.getLogger(__name__)
 
 _SEND_S = 1.0  # a gateway that takes nothing for so long is connected anew
-_PACE_S = 0.02  # between two snapshots of a camera: no client could tell more of them apart
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -54,7 +53,6 @@ class PlantLink:
     def __init__(self, socket_path: Path) -> None:
         self._path = socket_path
         self._waiting: dict[tuple[str, str], Callable[[], bytes]] = {}
-        self._due_s: dict[tuple[str, str], float] = {}
         self._news = threading.Condition()
         self._closed = False
         self._superseded = 0
@@ -116,17 +114,12 @@ class PlantLink:
     def _take(self) -> Callable[[], bytes] | None:
         """Wait for the next thing to send; None when the link closes."""
         with self._news:
-            while not self._closed:
-                now_s = time.monotonic()
-                due = [place for place in self._waiting if self._due_s.get(place, 0.0) <= now_s]
-                if due:
-                    # snapshots before pictures: the leak state is what the plant waits for
-                    place = min(due, key=lambda key: key[0] != "snapshot")
-                    self._due_s[place] = now_s + _PACE_S
-                    return self._waiting.pop(place)
-                wait_s = min((self._due_s[place] - now_s for place in self._waiting), default=None)
-                self._news.wait(wait_s)
-            return None
+            self._news.wait_for(lambda: self._waiting or self._closed)
+            if self._closed:
+                return None
+            # snapshots before pictures: the leak state is what the plant waits for
+            place = min(self._waiting, key=lambda key: key[0] != "snapshot")
+            return self._waiting.pop(place)
 
     def _run(self) -> None:
         failures = 0

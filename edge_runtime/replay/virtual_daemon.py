@@ -24,7 +24,6 @@ from edge_runtime.plant.messages import PREFIX_BYTES, encode_snapshot, sizes_fro
 from edge_runtime.plant.receiver import Board
 from edge_runtime.shadow import Turns
 from edge_runtime.sources.reader import Phase, ReaderStatus
-from edge_runtime.supervision import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +167,7 @@ class VirtualDaemon:
             frame, found = line.slot.take(), line.found
             if frame is None or found is None:
                 continue
-            if line.state.saw(frame, look_at(frame.picture)):
+            if line.state.saw(frame):
                 return line, frame, found
             self._publish(line)
         return None
@@ -188,7 +187,8 @@ class VirtualDaemon:
             sample = self._shadow.sample(frame.picture, found.mask[0], fit)
             line.state.drifted(sample, frame)
         self.segmented += 1
-        self._publish(line)
+        if line.state.is_due(self._now_s):
+            self._publish(line)
 
     def _publish(self, line: _Line) -> None:
         snapshot = line.state.snapshot(self._now_s, line.reader, self._facts, line.slot.dropped)

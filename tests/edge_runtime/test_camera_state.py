@@ -17,7 +17,6 @@ from edge_runtime.config import HealthConfig, LeakConfig
 from edge_runtime.leaks.config import ZoneConfig
 from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.sources.reader import Phase, ReaderStatus
-from edge_runtime.supervision import look_at
 from tests.edge_runtime.conftest import frame_at, noisy_picture
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Camera:
             if picture is None:
                 shown[mask == GAS_SMOKE] += np.uint8(seq * 37 % 60)  # it billows
             frame = frame_at(self.at, shown, seq=seq)
-            if self.state.saw(frame, look_at(shown)):
+            if self.state.saw(frame):
                 score = (mask == GAS_SMOKE).astype(np.uint8) * np.uint8(230)
                 self.state.segmented(frame, mask, score, FIT, ZERO + self.at + 0.01)
 

@@ -30,7 +30,6 @@ from edge_runtime.drift import DriftTracker, Sample, ShadowAnswer, compared, ne1
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.shadow import Shadow, ShadowNetwork, open_shadow
 from edge_runtime.sources.reader import Phase, ReaderStatus
-from edge_runtime.supervision import look_at
 from tests.bundles import tiny_pictures
 from tests.edge_runtime.conftest import frame_at, noisy_picture, wait_for
 
@@ -129,7 +128,7 @@ def watched(seconds: float, *, drifting: int) -> CameraState:
     fit, clear = FrameFit(64, 48, 0, 0, 64, 48), np.zeros((48, 64), np.uint8)
     for index in range(1, round(seconds * 10) + 1):
         frame = frame_at(index / 10, seq=index)
-        if state.saw(frame, look_at(frame.picture)):
+        if state.saw(frame):
             state.segmented(frame, clear, clear, fit, 100 + index / 10)
             state.drifted(sample(drifting), frame)
     return state
