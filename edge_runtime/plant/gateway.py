@@ -65,12 +65,6 @@ async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path)
         loop.add_signal_handler(number, stop.set)
     board = Board(cameras, Limits(config.stale_after_s, config.bad_after_s))
     async with contextlib.AsyncExitStack() as stack:
-        tree: Any = None
-        if config.opcua is not None:
-            need("asyncua", extra="scada")
-            opcua = need("edge_runtime.plant.opcua", extra="scada")
-            served = opcua.serve_opcua(config.opcua, cameras, serial=config.serial)
-            tree, _ = await stack.enter_async_context(served)
         if config.modbus is not None:
             served = serve_modbus(config.modbus, board, serial=config.serial)
             await stack.enter_async_context(served)
@@ -79,6 +73,12 @@ async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path)
             page = need("edge_runtime.plant.page", extra="scada")
             await stack.enter_async_context(page.serve_page(config.page, board))
         await stack.enter_async_context(receive(board, socket_path))
+        tree: Any = None  # last: its address space takes a second or more to make
+        if config.opcua is not None:
+            need("asyncua", extra="scada")
+            opcua = need("edge_runtime.plant.opcua", extra="scada")
+            served = opcua.serve_opcua(config.opcua, cameras, serial=config.serial)
+            tree, _ = await stack.enter_async_context(served)
         _log.info("the plant gateway serves %d cameras", len(cameras))
         watch = asyncio.create_task(_watch(board, tree), name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())

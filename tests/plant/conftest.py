@@ -92,8 +92,7 @@ def running_gateway(folder: Path, *, cameras=("north", "south"), serve=("modbus"
         )
     gateway = Gateway(folder, socket_path, ports, process, log)
     try:
-        # the link's socket is made last: then everything listens
-        until(lambda: socket_path.exists() or process.poll() is not None, within_s=60)
+        until(lambda: gateway.said("gateway serves") or process.poll() is not None, within_s=60)
         assert process.poll() is None, log.read_text()
         yield gateway
     finally:
