@@ -226,6 +226,7 @@ class Pipeline:
                 self._arrived.clear()
         for flight in flights:
             flight.run.result()
+        self._publish_all()  # what the last frames said
         figures = getattr(model.segmenter, "figures", None)
         if figures is not None:
             _log.info("the backend's own counts: %s", figures())

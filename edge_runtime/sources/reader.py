@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -143,9 +144,10 @@ class CameraReader:
             self.status = replace(
                 self.status, phase=Phase.READING, detail="", captured=captured, failures=0
             )
-            self._slot.put(
-                Frame(self._camera, captured, header.captured_ns, header.monotonic_ns, picture)
-            )
+            taken_ns = header.captured_ns, header.monotonic_ns
+            if self._uri.every:  # it waited for the worker, so it is as new as it can be
+                taken_ns = time.time_ns(), time.monotonic_ns()
+            self._slot.put(Frame(self._camera, captured, *taken_ns, picture))
 
     def _note(self, text: str) -> None:
         if text not in self._noted:  # not again with every attempt

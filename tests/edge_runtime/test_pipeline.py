@@ -103,6 +103,24 @@ def test_no_picture_is_drawn_where_no_page_is_served(tiny_bundle: Path, plant):
     assert not plant.pictures
 
 
+def test_pictures_that_had_to_wait_for_a_slow_network_are_not_told_as_old(
+    plant, write_folder, tiny_bundle: Path
+):
+    class Slow(TwoAtATime):
+        def start(self, frames, done):
+            time.sleep(0.15)
+            return super().start(frames, done)
+
+    folder = write_folder([numbered(number) for number in range(1, 31)])
+    config = config_for(tiny_bundle, *[f"folder:{folder}?every=1"] * 3)
+    facts = ModelFacts("numbers", "ab" * 32, "painted", HealthCode(0))
+    Pipeline(config, plant, open_model=lambda _: RunningModel(Slow(), facts)).run(
+        threading.Event(), until_end=True
+    )
+    assert max(s.values.get("Frame/LatencyP99Ms") or 0 for _, s in plant.snapshots) < 1500
+    assert any(s.quality is Quality.UNCERTAIN for _, s in plant.snapshots)
+
+
 def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
     second = SIM.replace("seed=3", "seed=4")
     with running(config_for(tiny_bundle, SIM, second), plant):
