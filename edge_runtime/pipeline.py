@@ -220,7 +220,7 @@ class Pipeline:
                 for (line, frame), segmentation in zip(done.frames, found, strict=True):
                     self._judge(line, frame, segmentation, model)
             elif not flights and ended:
-                return
+                break
             else:
                 self._arrived.wait(0.1)
                 self._arrived.clear()

@@ -25,6 +25,7 @@ __all__ = ["file_pictures", "file_rate", "stream_pictures", "trusted_ns", "usb_p
 
 _DEFAULT_FPS = 25.0
 _MAX_FPS = 240.0
+_FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _NETWORK_TIMEOUT_MS = 10_000
 _OLDEST_NS = 10_000_000_000  # a driver holds no picture for longer
 
@@ -71,9 +72,7 @@ def stream_pictures(uri: SourceUri) -> Iterator[tuple[NDArray[np.uint8], int]]:
     cv2 = need("cv2", extra="cpu")
     # TCP: a lost packet over UDP smears a picture, and smears look like plumes. What FFmpeg reads
     # to learn the stream's kind is not kept: it would come out late and in a burst.
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
-        "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000"
-    )
+    options = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;500000"
     parameters = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         _NETWORK_TIMEOUT_MS,
@@ -81,7 +80,12 @@ def stream_pictures(uri: SourceUri) -> Iterator[tuple[NDArray[np.uint8], int]]:
         _NETWORK_TIMEOUT_MS,
     ]
     clock, first = CaptureClock(), True
-    with _opened(uri, cv2.CAP_FFMPEG, parameters) as stream:
+    with contextlib.ExitStack() as opened:
+        os.environ[_FFMPEG_OPTIONS] = options
+        try:
+            stream = opened.enter_context(_opened(uri, cv2.CAP_FFMPEG, parameters))
+        finally:
+            del os.environ[_FFMPEG_OPTIONS]  # a file that is read so loses pictures
         while True:
             there, picture = stream.read()
             if not there:
