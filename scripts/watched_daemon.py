@@ -30,6 +30,7 @@ __all__ = ["Throughput", "WatchedDaemon"]
 
 PATIENCE_S = 60.0
 WARM_UP_S = 2.0
+_SERVING_S = 6.0  # until the OPC UA tree is made, too
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -126,9 +127,9 @@ class WatchedDaemon:
         """Median and 99th percentile of the age of a frame when its tags first show.
 
         Modbus tells the age of the frame behind the values in whole milliseconds; each time it
-        falls there is a new one. It is asked every millisecond or so.
+        falls there is a new one. It is asked every millisecond or so, once all interfaces serve.
         """
-        time.sleep(WARM_UP_S)
+        time.sleep(_SERVING_S)
         at, ages, last = tag("Frame/AgeMs").scaled_register, [], 0
         if at is None:
             raise DeviceError("Frame/AgeMs has no register")
