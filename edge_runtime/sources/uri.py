@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from edge_runtime.sources.drills import drills
 from edge_runtime.sources.infrared_range import parse_range
-from edge_runtime.sources.simulated import drills
 
 __all__ = ["LIVE_SCHEMES", "SourceUri", "parse_source"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.config import HealthConfig
+from edge_runtime.sources.drills import Drill, drills
 from edge_runtime.sources.replay import replayed_pictures, replayed_shots
-from edge_runtime.sources.simulated import Drill, drills
 from edge_runtime.sources.uri import parse_source
 from edge_runtime.supervision import look_at
 
