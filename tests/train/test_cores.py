@@ -25,6 +25,8 @@ PARAMETERS = {
     "unet-plain": 31_031_875,
     "unet-plain-grey-gas": 31_031_685,  # the count of the study
     "unet-resnet18": 14_328_499,
+    "unet-resnet18-slim": 12_461_299,
+    "unet-resnet18-thin": 11_755_827,
     "unet-resnet18-layer3": 3_574_451,
 }
 
