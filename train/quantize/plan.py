@@ -102,6 +102,8 @@ class _Reading:
         if self.maker(stored) != "QuantizeLinear":
             return None  # a weight
         pair = self._made_by[stored]
+        if pair.input[0] in self._values:
+            return None  # a weight of an opset-17 graph
         scale = self._onnx.numpy_helper.to_array(self._values[pair.input[1]])
         return self._before_casts(pair.input[0]), float(scale)
 
