@@ -12,7 +12,7 @@ import numpy as np
 
 from contract.tags import HealthCode, Ne107, Quality
 from edge_runtime.hysteresis import Standing
-from edge_runtime.look import look_at
+from edge_runtime.look import look_at, mark_of
 from edge_runtime.repeats import RepeatWatch
 from edge_runtime.view_watch import Sight, ViewWatch
 
@@ -120,6 +120,8 @@ class CameraWatch:
             self._period_s += weight * (min(gap_s, _LONGEST_PERIOD_S) - self._period_s)
         self._last = frame
         if look is None:
+            if not self._replayed:  # a loop comes again picture by picture: each one counts
+                self._repeats.saw(mark_of(frame.picture), now_s)
             return self._sane and now_s >= self._back_until_s
         self._looked_s = now_s
         signs = self._stream_signs(frame, look, now_s) | self._picture_signs(look, now_s)

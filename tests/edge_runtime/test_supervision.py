@@ -311,6 +311,22 @@ def test_a_recording_in_a_loop_is_told_within_two_seconds_of_its_second_round(fp
     assert 0 < told_s <= 2.0
 
 
+def test_a_loop_that_is_too_fast_to_look_at_each_picture_is_told_as_soon():
+    watch, pictures, fps = CameraWatch(HealthConfig()), [yard(index) for index in range(100)], 60
+    looks, told_s = 0, None
+    for index in range(100 + 2 * fps):
+        at = index / fps
+        frame = frame_at(at, pictures[index % 100], seq=index + 1)
+        look = look_at(frame.picture) if watch.is_due(frame) else None
+        looks += look is not None
+        watch.saw(frame, look)
+        if told_s is None and HealthCode.REPEATED in watch.faults(ZERO + at):
+            told_s = at - 100 / fps
+    assert looks < index / 2
+    assert told_s is not None
+    assert 0 < told_s <= 2.0
+
+
 def test_a_camera_that_sends_each_picture_twice_is_neither_frozen_nor_a_recording():
     watch = CameraWatch(HealthConfig())
     for index in range(120):
