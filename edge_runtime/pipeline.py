@@ -208,20 +208,24 @@ class Pipeline:
         """Keep the network busy: a mask is judged while the next ones are computed."""
         flights: deque[_Flight] = deque()
         while not stop.is_set():
+            # whatever this turn hangs in, it began no later than this
+            self._busy_since_s = flights[0].since_s if flights else time.monotonic()
             # looked at before the slots: a frame that came before the end is still taken
             ended = until_end and self._all_ended()
             done = flights.popleft() if flights and flights[0].run.is_done() else None
             found = done.run.result() if done is not None else []
+            under_way = len(flights)
             while len(flights) < model.depth and (taken := self._gathered(model)):
                 pictures = [frame.picture for _, frame in taken]
                 flights.append(_Flight(taken, model.start(pictures, self._arrived.set)))
-            self._busy_since_s = flights[0].since_s if flights else None
             if done is not None:
                 for (line, frame), segmentation in zip(done.frames, found, strict=True):
                     self._judge(line, frame, segmentation, model)
             elif not flights and ended:
                 break
-            else:
+            elif len(flights) == under_way:  # gathering may have missed that a run is done
+                if not flights:
+                    self._busy_since_s = None
                 self._arrived.wait(0.1)
                 self._arrived.clear()
         for flight in flights:

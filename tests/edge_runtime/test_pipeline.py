@@ -121,6 +121,27 @@ def test_pictures_that_had_to_wait_for_a_slow_network_are_not_told_as_old(
     assert any(s.quality is Quality.UNCERTAIN for _, s in plant.snapshots)
 
 
+def test_a_worker_that_hangs_in_a_first_frame_is_told(
+    plant, write_folder, tiny_bundle: Path, monkeypatch
+):
+    monkeypatch.setattr("edge_runtime.pipeline._HUNG_S", 0.5)
+    let_go = threading.Event()
+
+    class Hangs(TwoAtATime):
+        def start(self, frames, done):
+            let_go.wait(20)
+            return super().start(frames, done)
+
+    folder = write_folder([numbered(number) for number in range(1, 4)])
+    config = config_for(tiny_bundle, f"folder:{folder}?every=1")
+    facts = ModelFacts("numbers", "ab" * 32, "painted", HealthCode(0))
+    model = RunningModel(Hangs(), facts)
+    with running(config, plant, opener=lambda _: model) as (pipeline, _):
+        wait_for(lambda: pipeline.is_hung, 10)
+        let_go.set()
+        wait_for(lambda: not pipeline.is_hung, 10)
+
+
 def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
     second = SIM.replace("seed=3", "seed=4")
     with running(config_for(tiny_bundle, SIM, second), plant):
