@@ -73,11 +73,12 @@ def _lattice(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     # green alone: half of the light, and a third of the work
     step_y, step_x = max(1, round(height / _ROWS)), max(1, round(width / _COLUMNS))
-    return picture[::step_y, ::step_x, 1].copy()
+    lattice: NDArray[np.uint8] = picture[::step_y, ::step_x, 1].copy()
+    return lattice
 
 
 def _mark(lattice: NDArray[np.uint8]) -> int:
-    return zlib.crc32(lattice)
+    return zlib.crc32(lattice.data)
 
 
 def _sharpness(picture: NDArray[np.uint8]) -> float:

@@ -2,7 +2,7 @@
 
 nvvidconv leaves the camera's memory and its colour format on the chip; nvv4l2decoder, which
 decodebin prefers where it is installed, decodes there (NVIDIA's Accelerated GStreamer guide).
-Nobody could run these here: what a Jetson lacks is seen on a Jetson.
+They have run with ordinary elements in the place of NVIDIA's, on a Jetson not yet.
 """
 
 from __future__ import annotations

@@ -204,6 +204,13 @@ def lamp(picture: np.ndarray) -> np.ndarray:
     return (picture * 0.7 + 80 * np.exp(-(((columns - 0.2) / 0.3) ** 2))).clip(0, 255).astype("u1")
 
 
+def turned(picture, degrees: float, zoom: float):
+    """The picture turned about its middle and enlarged."""
+    height, width = picture.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
+    return cv2.warpAffine(picture, turn, (width, height), borderMode=cv2.BORDER_REFLECT)
+
+
 def pushed(picture: np.ndarray, right: float, down: float = 0.0) -> np.ndarray:
     """The picture of a camera that turned, by shares of width and height."""
     height, width = picture.shape[:2]
@@ -266,6 +273,13 @@ def test_a_camera_that_loses_its_view_is_told_within_two_seconds(fault: HealthCo
 )
 def test_light_plume_noise_and_wind_move_no_view(spoil):
     assert turns_bad(spoil) == (HealthCode(0), None)
+
+
+@pytest.mark.parametrize(("degrees", "zoom"), [(10, 1.0), (20, 1.0), (0, 1.2), (0, 1.5)])
+def test_a_turned_or_enlarged_view_is_told_within_two_seconds(degrees: float, zoom: float):
+    faults, told_s = turns_bad(lambda p, n: with_noise(turned(p, degrees, zoom), n))
+    assert faults in (HealthCode.MOVED, HealthCode.BLURRED)  # light and shade may stay alike
+    assert 0 < told_s <= 2.0
 
 
 def test_a_moved_view_stays_told_until_it_is_back():
