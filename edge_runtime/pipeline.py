@@ -73,7 +73,6 @@ class _Line:
     slot: LatestFrame
     reader: CameraReader
     state: CameraState
-    is_test: bool
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
     shown_s: float = 0.0
@@ -113,6 +112,7 @@ class Pipeline:
         self._is_watched = config.plant.page is not None  # nobody else looks at pictures
         self._facts = ModelFacts()
         self._arrived = threading.Event()
+        self._may_replay = threading.Event()
         self._busy_since_s: float | None = None
         self._broken = False
         self._shadow: Shadow | None = None
@@ -147,8 +147,7 @@ class Pipeline:
             cleanup.callback(status.join)
             cleanup.callback(stop.set)
             for line in self._lines:
-                if not line.is_test:
-                    cleanup.enter_context(line.reader)
+                cleanup.enter_context(line.reader)
             model = self._opened_model(stop, until_end=until_end)
             if model is None:
                 return NEW_PROCESS if self._broken else 0
@@ -157,10 +156,7 @@ class Pipeline:
             if drift.every:
                 opened = partial(open_shadow, self._config.model, drift)
                 self._shadow = cleanup.enter_context(Shadow(drift.every, opened))
-            # a replay would be half over by the time a model is loaded
-            for line in self._lines:
-                if line.is_test:
-                    cleanup.enter_context(line.reader)
+            self._may_replay.set()
             try:
                 self._serve(model, stop, until_end=until_end)
             except (EngineError, DeviceError) as error:
@@ -180,8 +176,10 @@ class Pipeline:
         uri = camera.uri()
         slot = LatestFrame(self._arrived)
         state = camera_state_of(self._config, camera, unit)
-        reader = CameraReader(camera.name, uri, slot)
-        return _Line(camera, slot, reader, state, uri.is_test, uri.every)
+        # a replay would be half over by the time a model is loaded
+        may_begin = self._may_replay if uri.is_test else None
+        reader = CameraReader(camera.name, uri, slot, may_begin=may_begin)
+        return _Line(camera, slot, reader, state, uri.every)
 
     def _opened_model(self, stop: threading.Event, *, until_end: bool) -> RunningModel | None:
         """The model, once it can be believed; until then the plant is told that it cannot."""

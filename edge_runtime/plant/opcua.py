@@ -201,8 +201,8 @@ class _Tree:
         for tag in TAGS:
             status = status_code(tag, shown)
             value = snapshot.value(tag.name)
-            # a statement about health, and that there is no value, were made now
-            made_now = tag.name.startswith("Health/") or status & 0x8000_0000
+            # a statement about health, and that there is no value, were made when first made
+            made_now = tag.name.startswith("Health/") or status & 0x8000_0000 or value is None
             source_ns = 0 if made_now else snapshot.source_time_ns
             name = node_id(snapshot.camera, tag)
             if self._written.get(name) == (value, status, source_ns):

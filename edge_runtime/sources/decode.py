@@ -7,6 +7,7 @@ line, where every user of the machine could read its password.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
+from contract.packages import need
 from edge_runtime.sources.uri import SourceUri
 from edge_runtime.sources.wire import Header, Kind
 
@@ -60,13 +62,20 @@ def _once(uri: SourceUri, note: Callable[[str], None]) -> Iterator[Shot]:
 
 
 def main(arguments: list[str]) -> int:
-    """Decode the source that stands on standard input as JSON, until it ends or nobody reads."""
+    """Decode the source that stands on standard input as JSON, until it ends or nobody reads.
+
+    A replay is made ready and begins when standard input ends; a camera begins at once.
+    """
     del arguments
     # libraries that print must not print into the frames
     pipe = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    given = json.loads(sys.stdin.buffer.read())
+    given = json.loads(sys.stdin.buffer.readline())
     uri = SourceUri(given["scheme"], given["target"], given["options"])
+    if uri.is_test:
+        with contextlib.suppress(GasedgeError):  # told when it is wanted
+            need("cv2", extra="cpu")
+        sys.stdin.buffer.read()
     try:
         _say(pipe, *_decoded(uri, pipe))
     except BrokenPipeError:

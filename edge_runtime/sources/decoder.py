@@ -61,9 +61,10 @@ class Decoder:
         if self._process.stdin is None or self._process.stdout is None:
             raise InputError(f"{uri}: the decoder has no pipe")
         given = {"scheme": uri.scheme, "target": uri.target, "options": uri.options}
+        self._go = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it died at once: the first read says so
-            self._process.stdin.write(json.dumps(given).encode())
-            self._process.stdin.close()
+            self._go.write(json.dumps(given).encode() + b"\n")
+            self._go.flush()
         self._pipe = self._process.stdout.fileno()
         with contextlib.suppress(OSError):  # above the user's limit: the default works too
             fcntl.fcntl(self._pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -78,8 +79,11 @@ class Decoder:
     def read(self, timeout_s: float) -> tuple[Header, NDArray[np.uint8]] | None:
         """The next picture with its header; None when a stop was asked for meanwhile.
 
-        What the decoder notes on the way is handed to `note`.
+        What the decoder notes on the way is handed to `note`. A replay begins with the first call;
+        until then its process waits, all imports done.
         """
+        with contextlib.suppress(BrokenPipeError):
+            self._go.close()
         deadline = time.monotonic() + timeout_s
         while True:
             read = self._message(deadline)

@@ -27,6 +27,8 @@ __all__ = ["CameraReader", "Phase", "ReaderStatus"]
 
 _log = logging.getLogger(__name__)
 
+_LOOK_S = 0.1  # how late a stop may be seen
+
 
 class Phase(Enum):
     """Where a reader stands."""
@@ -55,6 +57,7 @@ class CameraReader:
         camera: name of the camera.
         uri: its source.
         slot: where the newest frame goes.
+        may_begin: a replay is made ready, but begins only when this is set; None begins at once.
         connect_timeout_s: how long a decoder may take to give its first picture.
         frame_timeout_s: how long a picture may take after that before the decoder is killed.
     """
@@ -65,12 +68,14 @@ class CameraReader:
         uri: SourceUri,
         slot: LatestFrame,
         *,
+        may_begin: threading.Event | None = None,
         connect_timeout_s: float = 10.0,
         frame_timeout_s: float = 2.0,
     ) -> None:
         self._camera = camera
         self._uri = uri
         self._slot = slot
+        self._may_begin = may_begin
         self._connect_timeout_s = connect_timeout_s
         self._frame_timeout_s = max(frame_timeout_s, 3 / uri.fps if uri.fps else 0.0)
         self._stop = threading.Event()
@@ -108,6 +113,9 @@ class CameraReader:
             try:
                 with Decoder(self._uri, self._stop.is_set, self._note) as decoder:
                     self.status = replace(self.status, decoder_pid=decoder.pid)
+                    while self._may_begin is not None and not self._may_begin.wait(_LOOK_S):
+                        if self._stop.is_set():
+                            return
                     self._read(decoder)
             except SourceEndedError as ended:
                 _log.warning("camera %s: %s", self._camera, ended)
@@ -136,7 +144,7 @@ class CameraReader:
                     header.width,
                     header.height,
                 )
-            while self._uri.every and not self._slot.wait_until_taken(0.1):
+            while self._uri.every and not self._slot.wait_until_taken(_LOOK_S):
                 if self._stop.is_set():
                     return
             captured = self.status.captured + 1

@@ -99,6 +99,19 @@ def test_looped_files_go_on(write_clip, slot):
         assert reader.status.phase is Phase.READING
 
 
+def test_a_replay_that_is_ready_shows_its_first_picture_only_when_it_may(write_clip, slot):
+    may_begin = threading.Event()
+    uri = parse_source(f"file:{write_clip(frames=4)}?every")
+    with CameraReader("north", uri, slot, may_begin=may_begin) as reader:
+        wait_for(lambda: reader.status.decoder_pid)
+        time.sleep(1.0)  # the clip would be over
+        assert reader.status.captured == 0
+        set_ns = time.monotonic_ns()
+        may_begin.set()
+        wait_for(lambda: reader.status.captured == 1)
+        assert slot.take().monotonic_ns >= set_ns
+
+
 def test_with_every_no_frame_is_dropped_however_slow_the_worker(write_clip, slot):
     uri = parse_source(f"file:{write_clip(frames=6)}?every")
     seen = []

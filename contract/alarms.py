@@ -1,0 +1,125 @@
+"""An alarm as everybody sees it, what may be asked of it, and who keeps it.
+
+States and terms are those of ISA-18.2 / IEC 62682. The plant process keeps all alarms at one desk;
+every interface reads them there and hands it what people ask for, so that no two can disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from contract.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Action", "ActionKind", "Alarm", "AlarmDesk", "AlarmKind", "AlarmState", "Outcome"]
+
+
+class AlarmState(IntEnum):
+    """`Leak/AlarmState`, and the state of every other alarm."""
+
+    NORM = 0  # normal
+    UNACK = 1  # active, nobody has acknowledged it
+    ACKED = 2  # active, acknowledged
+    RTN_UNACK = 3  # returned to normal before anybody acknowledged it
+    LATCH_UNACK = 4  # returned to normal, held until it is acknowledged and reset
+    LATCH_ACKED = 5  # returned to normal and acknowledged, held until it is reset
+    SHELVED = 6  # put aside by an operator until a given time
+    SUPPRESSED = 7  # by design
+    OUT_OF_SERVICE = 8  # taken out by an engineer
+
+
+class AlarmKind(Enum):
+    """What an alarm is about; the value ends its id."""
+
+    LEAK = "leak"
+    FAILURE = "failure"
+    OFF_SPEC = "off_spec"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm at one instant."""
+
+    id: str  # "yard.leak", "yard.leak.flare" for a zone, "yard.failure"
+    camera: str
+    kind: AlarmKind
+    zone: str | None
+    state: AlarmState
+    active: bool  # the condition itself, after its delays, whatever is shelved
+    acked: bool
+    confirmed: bool
+    severity: int  # 1..1000, as OPC UA counts it
+    message: str
+    event_id: str  # UUIDv7 of the activation it speaks of, "" before the first
+    onset_ns: int  # when that began, UTC, ns since 1970; 0 before the first
+    changed_ns: int  # when anything of this last changed, UTC
+    comment: str = ""
+    who: str = ""  # did the last thing that a person did to it
+    shelved_until_ns: int | None = None  # UTC
+    chattering: bool = False
+
+    @property
+    def retain(self) -> bool:
+        """Whether an operator should still see it."""
+        return self.active or not self.acked or self.state is not AlarmState.NORM
+
+
+class ActionKind(Enum):
+    """What a person may ask of an alarm, and the role that it takes."""
+
+    ACKNOWLEDGE = ("acknowledge", Role.OPERATOR)
+    CONFIRM = ("confirm", Role.OPERATOR)
+    COMMENT = ("comment", Role.OPERATOR)
+    SHELVE = ("shelve", Role.OPERATOR)
+    UNSHELVE = ("unshelve", Role.OPERATOR)
+    RESET = ("reset", Role.ENGINEER)  # end a latch
+    TAKE_OUT = ("take_out_of_service", Role.ENGINEER)
+    PUT_BACK = ("return_to_service", Role.ENGINEER)
+
+    def __init__(self, label: str, role: Role) -> None:
+        self.label = label
+        self.role = role
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that one person asks."""
+
+    kind: ActionKind
+    alarm_id: str
+    who: str
+    role: Role
+    origin: str  # "opcua 10.1.2.3", "page 127.0.0.1", "sparkplug NCMD"
+    comment: str = ""
+    seconds: float | None = None  # of a shelving; None takes the configured default
+    event_id: str = ""  # the activation that was meant; "" whichever it is
+
+
+class Outcome(Enum):
+    """What became of an action."""
+
+    DONE = "done"
+    UNKNOWN_ALARM = "there is no such alarm"
+    NOT_ALLOWED = "the role may not do this"
+    NOTHING_TO_DO = "it already is so"
+    OTHER_EVENT = "the alarm speaks of another event by now"
+    OUT_OF_BOUNDS = "the time asked for is out of bounds"
+    NOT_KEPT = "it could not be written down, so it was not done"
+
+
+class AlarmDesk(Protocol):
+    """Where all alarms are kept; of the plant process' event loop only."""
+
+    def alarms(self) -> Sequence[Alarm]:
+        """All alarms, active or not, in a fixed order."""
+
+    def act(self, action: Action) -> Outcome:
+        """Do what a person asks, once it is written down; every attempt is audited."""
+
+    def listen(self, told: Callable[[Alarm], None]) -> Callable[[], None]:
+        """Call `told` after every change of an alarm; the answer ends that."""
