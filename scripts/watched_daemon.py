@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Throughput", "WatchedDaemon"]
 
 PATIENCE_S = 60.0
-WARM_UP_S = 2.0
-_SERVING_S = 6.0  # until the OPC UA tree is made, too
+WARM_UP_S = 1.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -66,7 +66,7 @@ class WatchedDaemon:
         from demo_line import free_port
 
         self.config = folder / f"daemon-{bundle.parent.name}-{precision}-{len(sources)}.toml"
-        self._port, self._cameras = free_port(), len(sources)
+        self._port, self._opcua, self._cameras = free_port(), free_port(), len(sources)
         limit = f"threads = {threads}\n" if threads else ""
         cameras = "".join(
             f'[[camera]]\nname = "camera{number}"\nsource = "{source}"\n'
@@ -75,7 +75,7 @@ class WatchedDaemon:
         self.config.write_text(
             f'[model]\nbundle = "{bundle}"\nprecision = "{precision}"\n{limit}{cameras}'
             f"[plant.modbus]\nport = {self._port}\n"
-            f'[plant.opcua]\nport = {free_port()}\nsecurity = "none"\n',
+            f'[plant.opcua]\nport = {self._opcua}\nsecurity = "none"\n',
             encoding="utf-8",
         )
 
@@ -112,8 +112,8 @@ class WatchedDaemon:
         raise DeviceError(f"no mask within a minute; see {self.config.with_suffix('.log')}")
 
     def throughput(self, seconds: float) -> Throughput:
-        """Frames a second and the processor time that each took."""
-        time.sleep(WARM_UP_S)
+        """Frames a second and the processor time that each took, once all interfaces serve."""
+        self._wait_until_served()
         before, spent, begin_s = sum(self._segmented()), self._spent_s(), time.monotonic()
         time.sleep(seconds)
         frames = sum(self._segmented()) - before
@@ -129,7 +129,7 @@ class WatchedDaemon:
         Modbus tells the age of the frame behind the values in whole milliseconds; each time it
         falls there is a new one. It is asked every millisecond or so, once all interfaces serve.
         """
-        time.sleep(_SERVING_S)
+        self._wait_until_served()
         at, ages, last = tag("Frame/AgeMs").scaled_register, [], 0
         if at is None:
             raise DeviceError("Frame/AgeMs has no register")
@@ -153,6 +153,16 @@ class WatchedDaemon:
         """Resident memory of the frames process in MB."""
         pid = next(pid for pid, role in self._family().items() if role == "frames")
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
+
+    def _wait_until_served(self) -> None:
+        """OPC UA comes last: its tree takes seconds of processor time to make."""
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._opcua)):
+                break
+            if time.monotonic() - self._begin_s > PATIENCE_S:
+                raise DeviceError(f"no OPC UA within a minute; see {self.config}")
+            time.sleep(0.1)
+        time.sleep(WARM_UP_S)
 
     def _quality(self, unit: int) -> int:
         return self._words(unit, tag("Health/Quality").register or 0, 1)[0]
