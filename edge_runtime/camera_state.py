@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_runtime.drift import Sample
     from edge_runtime.frames import Frame
     from edge_runtime.leaks.judge import Judged
+    from edge_runtime.view_watch import LearnedView
 
 __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 
@@ -95,6 +96,17 @@ class CameraState:
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._heartbeat = 0
         self._beat_second = -1
+
+    def learned_view(self) -> LearnedView | None:
+        """The camera's view, once it is learned."""
+        with self._lock:
+            return self._watch.view.learned
+
+    def recall(self, view: LearnedView | None) -> None:
+        """Hold pictures against a view that was learned before, where there is one."""
+        if view is not None:
+            with self._lock:
+                self._watch.view.recall(view)
 
     def saw(self, frame: Frame) -> bool:
         """Take in a picture; tell whether it is worth segmenting."""

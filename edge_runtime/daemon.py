@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         config = load_daemon_config(given.config)
         if given.role == "plant":
             return _plant(config, given.folder / SOCKET)
-        return _frames(config, given.folder / SOCKET, given.video, until_end=given.until_end)
+        return _frames(config, given.folder, given.video, until_end=given.until_end)
     except GasedgeError as error:
         _log.critical("%s", error)
         return error.exit_code
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end: bool) -> int:
+def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end: bool) -> int:
     from edge_runtime.model import ModelOpener
     from edge_runtime.overlay_video import OverlayVideo
     from edge_runtime.pipeline import Pipeline
@@ -77,10 +77,10 @@ def _frames(config: DaemonConfig, socket: Path, video: Path | None, *, until_end
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with contextlib.ExitStack() as cleanup:
-        link = cleanup.enter_context(PlantLink(socket))
+        link = cleanup.enter_context(PlantLink(folder / SOCKET))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
         opener = cleanup.enter_context(ModelOpener())
-        pipeline = Pipeline(config, link, open_model=opener, video=written)
+        pipeline = Pipeline(config, link, open_model=opener, video=written, folder=folder)
         cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
         return pipeline.run(stop, until_end=until_end)
 

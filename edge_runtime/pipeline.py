@@ -25,9 +25,11 @@ from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.sources.reader import CameraReader, Phase
+from edge_runtime.view_memory import ViewMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -95,6 +97,7 @@ class Pipeline:
         link: to the plant.
         open_model: opens the model and lets it prove itself.
         video: takes the first camera's overlay, too.
+        folder: of this daemon alone, where cameras' views outlive a process; None forgets them.
     """
 
     def __init__(
@@ -104,11 +107,13 @@ class Pipeline:
         *,
         open_model: Callable[[ModelConfig], RunningModel],
         video: OverlayVideo | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._config = config
         self._link = link
         self._open_model = open_model
         self._video = video
+        self._folder = folder
         self._is_watched = config.plant.page is not None  # nobody else looks at pictures
         self._facts = ModelFacts()
         self._arrived = threading.Event()
@@ -143,6 +148,12 @@ class Pipeline:
             target=self._publish_status, args=(stop,), name="gasedge-status", daemon=True
         )
         with contextlib.ExitStack() as cleanup:
+            if self._folder is not None:
+                states = {line.camera.name: line.state for line in self._lines}
+                views = {name: state.learned_view for name, state in states.items()}
+                memory = cleanup.enter_context(ViewMemory(self._folder, views))
+                for name, state in states.items():
+                    state.recall(memory.recall(name))
             status.start()
             cleanup.callback(status.join)
             cleanup.callback(stop.set)

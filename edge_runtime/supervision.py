@@ -77,7 +77,7 @@ class CameraWatch:
         self._counted: Frame | None = None  # where counting arrivals began
         self._rate = 0.0
         self._repeats = RepeatWatch()
-        self._view = ViewWatch()
+        self.view = ViewWatch()
         on_s, off_s = config.insane_after_s, config.sane_after_s
         self._standing = {fault: Standing(on_s, off_s) for fault in _OF_PICTURES}
         # these have lasted when they are seen
@@ -213,7 +213,7 @@ class CameraWatch:
         sane = dark is False and saturated is False
         if not config.watch_view:
             return signs
-        sight = self._view.saw(look, now_s, learn=sane and blurred is False)
+        sight = self.view.saw(look, now_s, learn=sane and blurred is False)
         if sane and (fault := _SIGHTS.get(sight)) is not None:
             signs[fault] = True
             if fault is HealthCode.COVERED:

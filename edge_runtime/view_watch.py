@@ -8,6 +8,7 @@ correlation, Kuglin and Hines, 1975), so a mast that sways by a percent or two i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.look import Look
 
-__all__ = ["Sight", "ViewWatch"]
+__all__ = ["LearnedView", "Sight", "ViewWatch"]
 
 _LEARN_S = 1.5  # for so long a new view must have stayed the same
 _FOLLOW_S = 120.0  # seasons, growth and the sun change a view; a knock does not take minutes
@@ -39,6 +40,23 @@ _SAME_LAYOUT = 0.8  # correlation of the blocks' brightness
 _FEW_EDGES, _MANY_EDGES = 0.4, 0.6  # of the view's usual, for the light there is
 _FLAT_LAYOUT, _FLAT_STRUCTURE = 1.5, 1.0  # grey levels
 _WINDOW = np.outer(np.hanning(VIEW[1]), np.hanning(VIEW[0])).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedView:
+    """What a view is known by.
+
+    Raises:
+        ValueError: when it is of other shapes than those of a look.
+    """
+
+    structure: NDArray[np.float32]  # VIEW, rows first
+    layout: NDArray[np.float32]  # BLOCKS, rows first
+
+    def __post_init__(self) -> None:
+        shapes = self.structure.shape, self.layout.shape
+        if shapes != (VIEW[::-1], BLOCKS[::-1]):
+            raise ValueError(f"a view of shapes {shapes} is none")
 
 
 class Sight(Enum):
@@ -62,6 +80,18 @@ class ViewWatch:
         self._at_s = 0.0
         self._same_since_s: float | None = None
         self._learned = False
+
+    @property
+    def learned(self) -> LearnedView | None:
+        """A copy of the view, once it is learned."""
+        if self._view is None or not self._learned:
+            return None
+        return LearnedView(self._view.copy(), self._layout.copy())
+
+    def recall(self, view: LearnedView) -> None:
+        """Go on with a view that was learned before."""
+        self._view, self._layout = view.structure.copy(), view.layout.copy()
+        self._learned = True
 
     def saw(self, look: Look, now_s: float, *, learn: bool) -> Sight:
         """Compare a picture with the view, and learn from it where it fits.
