@@ -10,7 +10,15 @@ from pydantic import Field, model_validator
 
 from contract.config import Section
 
-__all__ = ["ModbusConfig", "OpcUaConfig", "PageConfig", "PlantConfig", "is_loopback"]
+__all__ = [
+    "EvidenceConfig",
+    "ModbusConfig",
+    "OpcUaConfig",
+    "PageConfig",
+    "PlantConfig",
+    "SyslogConfig",
+    "is_loopback",
+]
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0 takes any free port, for tests
 
@@ -68,17 +76,71 @@ class ModbusConfig(Section):
 
 
 class PageConfig(Section):
-    """`[plant.page]`: the live overlay in a browser on this machine."""
+    """`[plant.page]`: live overlay, alarms and event clips in a browser; /metrics, /healthz."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    users: Path | None = None  # made by `gasedge user add`; with it everybody must log in
+    tls: bool | None = None  # None: everywhere but on a loopback host
+    certificate: Path | None = None  # PEM, with its chain; None: the device makes its own
+    key: Path | None = None  # PEM, of that certificate
+    idle_s: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # then one must log in again
+    session_s: Annotated[float, Field(ge=60, le=604_800)] = 43_200.0  # and then in any case
 
     @model_validator(mode="after")
-    def _only_this_machine(self) -> PageConfig:
-        if not is_loopback(self.host):
+    def _nobody_enters_unasked(self) -> PageConfig:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together; give both or none")
+        if self.certificate is not None and not self.is_encrypted:
+            raise ValueError("certificate has no effect without tls; set tls = true")
+        if is_loopback(self.host):
+            return self
+        if self.users is None:
             raise ValueError(
-                f"the page has no log-in and no HTTPS yet: it is served on a loopback host only, "
-                f"not {self.host}; reach it through an SSH tunnel"
+                f"users is missing, and {self.host} can be reached from elsewhere: make a file "
+                f'with `gasedge user add FILE NAME`, or set host = "127.0.0.1"'
+            )
+        if not self.is_encrypted:
+            raise ValueError(
+                f"tls = false would send passwords in the clear: allowed on a loopback host only, "
+                f"not {self.host}"
+            )
+        return self
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the page is served by HTTPS."""
+        return not is_loopback(self.host) if self.tls is None else self.tls
+
+
+class EvidenceConfig(Section):
+    """`[plant.evidence]`: what is kept of each leak, and for how long."""
+
+    folder: Path
+    pre_s: Annotated[float, Field(ge=0, le=60)] = 10.0
+    post_s: Annotated[float, Field(ge=1, le=120)] = 20.0
+    memory_mb: Annotated[int, Field(ge=1, le=4096)] = 64  # of pictures before a leak, all cameras
+    keep_days: Annotated[float, Field(gt=0, le=36_500)] = 1826.0  # five years
+    keep_mb: Annotated[int, Field(ge=1)] = 10_000
+    keep_events: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    free_mb: Annotated[int, Field(ge=0)] = 500  # of the disk that stay free
+
+
+class SyslogConfig(Section):
+    """`[plant.syslog]`: the audit journal to a syslog server, RFC 5424."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None  # None: 514, over TLS 6514
+    transport: Literal["udp", "tcp", "tls"] = "tls"
+    ca: Path | None = None  # PEM, for tls; None: the system's authorities
+    certificate: Path | None = None  # PEM of this device with its key, where the server asks
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> SyslogConfig:
+        if self.transport != "tls" and (self.ca or self.certificate):
+            raise ValueError(
+                f'ca and certificate have no effect with transport = "{self.transport}"; remove '
+                f'them or set transport = "tls"'
             )
         return self
 
@@ -92,6 +154,8 @@ class PlantConfig(Section):
     opcua: OpcUaConfig | None = None
     modbus: ModbusConfig | None = None
     page: PageConfig | None = None
+    evidence: EvidenceConfig | None = None
+    syslog: SyslogConfig | None = None
 
     @model_validator(mode="after")
     def _stale_comes_before_bad(self) -> PlantConfig:

@@ -32,8 +32,8 @@ def test_nothing_listens_unless_its_table_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[page]\nhost = "0.0.0.0"', "SSH tunnel"),
-        ('[page]\nhost = "plant.example"', "SSH tunnel"),
+        ('[page]\nhost = "0.0.0.0"', "users is missing"),
+        ('[page]\nhost = "plant.example"', "users is missing"),
         ("[opcua]", "gasedge user add"),
         ('[opcua]\nsecurity = "none"\nhost = "0.0.0.0"', "loopback"),
         ('[opcua]\nsecurity = "none"\nusers = "u"', "no effect"),
