@@ -25,7 +25,10 @@ __all__ = [
     "decode_message",
     "encode_picture",
     "encode_snapshot",
+    "message_from_fields",
     "sizes_from_prefix",
+    "wire_from_header",
+    "wire_from_parts",
 ]
 
 _PREFIX = struct.Struct(">4sII")  # magic, header bytes, blob bytes
@@ -80,7 +83,7 @@ def encode_snapshot(snapshot: CameraSnapshot, *, sent_ns: int, age_ns: int) -> b
         "age_ns": age_ns,
         "values": values,
     }
-    return _message(header, blob)
+    return wire_from_header(header, blob)
 
 
 def encode_picture(camera: str, jpeg: bytes, captured_ns: int) -> bytes:
@@ -89,7 +92,7 @@ def encode_picture(camera: str, jpeg: bytes, captured_ns: int) -> bytes:
     Raises:
         InputError: when it is too large.
     """
-    return _message({"kind": "picture", "camera": camera, "captured_ns": captured_ns}, jpeg)
+    return wire_from_header({"kind": "picture", "camera": camera, "captured_ns": captured_ns}, jpeg)
 
 
 def sizes_from_prefix(prefix: bytes) -> tuple[int, int]:
@@ -111,40 +114,61 @@ def decode_message(header: bytes, blob: bytes) -> Sent | Picture:
         InputError: when anything in it is not as it must be.
     """
     try:
-        fields: dict[str, Any] = json.loads(header)
-        camera = str(fields["camera"])
-        if not _CAMERA.fullmatch(camera):
-            raise InputError(f"a camera cannot be named {camera!r}")
-        if fields["kind"] == "picture":
-            return Picture(camera, blob, int(fields["captured_ns"]))
-        values: dict[str, Value] = {
-            name: _checked(_BY_NAME[name], value)
-            for name, value in dict(fields["values"]).items()
-            if name in _BY_NAME and name != _MASK
-        }
-        if blob:
-            values[_MASK] = blob
-        snapshot = CameraSnapshot(
-            camera=camera,
-            unit_id=int(fields["unit_id"]),
-            quality=Quality(fields["quality"]),
-            heartbeat=int(fields["heartbeat"]),
-            source_time_ns=int(fields["source_time_ns"]),
-            values=values,
-        )
-        return Sent(snapshot, int(fields["sent_ns"]), int(fields["age_ns"]))
+        return message_from_fields(json.loads(header), blob)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"a message of the plant link is damaged: {error!r}") from error
 
 
-def _message(header: dict[str, Any], blob: bytes) -> bytes:
-    text = json.dumps(header, allow_nan=False).encode()
-    if len(text) > _MAX_HEADER or len(blob) > _MAX_BLOB:
+def message_from_fields(fields: dict[str, Any], blob: bytes) -> Sent | Picture:
+    """Read a message whose header is parsed already.
+
+    Raises:
+        InputError, KeyError, TypeError, ValueError, OverflowError: when it is not as it must be.
+    """
+    camera = str(fields["camera"])
+    if not _CAMERA.fullmatch(camera):
+        raise InputError(f"a camera cannot be named {camera!r}")
+    if fields["kind"] == "picture":
+        return Picture(camera, blob, int(fields["captured_ns"]))
+    values: dict[str, Value] = {
+        name: _checked(_BY_NAME[name], value)
+        for name, value in dict(fields["values"]).items()
+        if name in _BY_NAME and name != _MASK
+    }
+    if blob:
+        values[_MASK] = blob
+    snapshot = CameraSnapshot(
+        camera=camera,
+        unit_id=int(fields["unit_id"]),
+        quality=Quality(fields["quality"]),
+        heartbeat=int(fields["heartbeat"]),
+        source_time_ns=int(fields["source_time_ns"]),
+        values=values,
+    )
+    return Sent(snapshot, int(fields["sent_ns"]), int(fields["age_ns"]))
+
+
+def wire_from_header(header: dict[str, Any], blob: bytes = b"") -> bytes:
+    """The bytes of one message.
+
+    Raises:
+        InputError: when it is too large.
+    """
+    return wire_from_parts(json.dumps(header, allow_nan=False).encode(), blob)
+
+
+def wire_from_parts(header: bytes, blob: bytes) -> bytes:
+    """The bytes of a message whose header is JSON already.
+
+    Raises:
+        InputError: when it is too large.
+    """
+    if len(header) > _MAX_HEADER or len(blob) > _MAX_BLOB:
         raise InputError(
-            f"a message for the plant has {len(text)} + {len(blob)} bytes; "
+            f"a message for the plant has {len(header)} + {len(blob)} bytes; "
             f"{_MAX_HEADER} + {_MAX_BLOB} are allowed"
         )
-    return _PREFIX.pack(_MAGIC, len(text), len(blob)) + text + blob
+    return _PREFIX.pack(_MAGIC, len(header), len(blob)) + header + blob
 
 
 def _row(name: str) -> Tag:

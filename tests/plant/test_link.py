@@ -21,7 +21,7 @@ from edge_runtime.plant.messages import (
     encode_snapshot,
     sizes_from_prefix,
 )
-from edge_runtime.plant.receiver import _prepare
+from edge_runtime.plant.private_socket import _prepare
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,96 @@
+"""Unix sockets between the processes of one daemon: open to nobody but this user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from contract.errors import ConfigError
+from edge_runtime.plant.link import peer_uid
+from edge_runtime.plant.messages import PREFIX_BYTES, sizes_from_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+__all__ = ["listen_privately", "read_message"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_CONNECTIONS = 16
+
+
+async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Header and blob of the next message.
+
+    Raises:
+        InputError: when it is no message or too large; nothing of it was read then.
+        asyncio.IncompleteReadError: when the other end is gone.
+    """
+    header, blob = sizes_from_prefix(await reader.readexactly(PREFIX_BYTES))
+    return await reader.readexactly(header), await reader.readexactly(blob)
+
+
+@contextlib.asynccontextmanager
+async def listen_privately(
+    socket_path: Path,
+    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Listen on `socket_path`; `connected` serves each process of the same user until it ends.
+
+    Raises:
+        ConfigError: when the socket's folder is open to others or the socket cannot be made.
+    """
+    connections: set[asyncio.StreamWriter] = set()
+
+    async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = peer_uid(writer.get_extra_info("socket"))
+        if uid != os.getuid() or len(connections) >= _MAX_CONNECTIONS:
+            _log.warning("plant link: a process of user %d was turned away", uid)
+            writer.transport.abort()
+            return
+        connections.add(writer)
+        try:
+            await connected(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            connections.discard(writer)
+            writer.transport.abort()
+
+    _prepare(socket_path)
+    umask = os.umask(0o177)  # the socket is never open to others, not even for a moment
+    try:
+        server = await asyncio.start_unix_server(admit, path=str(socket_path))
+    except OSError as error:
+        raise ConfigError(f"{socket_path}: no socket can be made there ({error})") from error
+    finally:
+        os.umask(umask)
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in tuple(connections):
+            writer.transport.abort()
+        socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one quick call at the end
+
+
+def _prepare(socket_path: Path) -> None:
+    """Make a private folder for the socket, and remove a socket that a killed gateway left."""
+    folder = socket_path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat()
+        if mode.st_uid != os.getuid() or mode.st_mode & 0o077:
+            raise ConfigError(
+                f"{folder}: others may enter this folder (mode {stat.filemode(mode.st_mode)}); "
+                f"give the plant link a folder of its own with mode 0700"
+            )
+        if socket_path.is_socket():
+            socket_path.unlink()
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot hold the plant link ({error})") from error

@@ -1,0 +1,228 @@
+"""The gateway's word to the processes beside it: values, pictures and alarms out, actions in.
+
+A subscriber that is slow, stopped or gone costs the gateway nothing: of values and pictures the
+newest replaces what was not sent, and one that lets alarms pile up is cut off; it connects again
+and is told the alarms as they are then. A subscriber keeps a `Board` of its own, so what it shows
+grows stale and bad by time alone when the gateway is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+from contract.alarms import Alarm, Outcome
+from contract.errors import InputError
+from edge_runtime.plant.link import peer_uid
+from edge_runtime.plant.messages import Picture, Sent, wire_from_parts
+from edge_runtime.plant.private_socket import listen_privately, read_message
+from edge_runtime.plant.relay_messages import (
+    Answer,
+    Asked,
+    Subscription,
+    decode_relayed,
+    encode_relayed,
+)
+from edge_runtime.reconnect import back_off_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from contract.alarms import Action, AlarmDesk
+    from edge_runtime.plant.receiver import Board
+    from edge_runtime.plant.relay_messages import Relayed
+
+    Heard = Callable[[Sent | Picture | Alarm], None]
+
+__all__ = ["RELAY", "RelayClient", "serve_relay"]
+
+RELAY = "relay.sock"
+"""The relay's socket, in the folder of the frames process' link."""
+
+_log = logging.getLogger(__name__)
+
+_MAX_UNSENT = 1000  # alarms and answers that a subscriber did not take yet
+_ANSWER_S = 5.0
+
+
+@contextlib.asynccontextmanager
+async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> AsyncIterator[None]:
+    """Pass on what `board` takes and how the desk's alarms change; hand actions to the desk.
+
+    Raises:
+        ConfigError: when the socket cannot be made.
+    """
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            wish = decode_relayed(*await read_message(reader))
+            if not isinstance(wish, Subscription):
+                _log.warning("plant relay: a process that did not say what it wants was cut off")
+                return
+            outbox = _Subscriber(writer, pictures=wish.pictures)
+            for alarm in desk.alarms():
+                outbox.say(alarm)
+            sending = asyncio.create_task(outbox.send(), name="gasedge-relay")
+            try:
+                with contextlib.ExitStack() as ends:
+                    ends.callback(board.listen(outbox.pass_on))
+                    ends.callback(desk.listen(outbox.say))
+                    while True:
+                        asked = decode_relayed(*await read_message(reader))
+                        if isinstance(asked, Asked):
+                            outbox.say(Answer(asked.n, desk.act(asked.action)))
+            finally:
+                sending.cancel()
+        except InputError as error:
+            _log.warning("plant relay: connection closed: %s", error)
+
+    async with listen_privately(socket_path, connected):
+        yield
+
+
+class _Subscriber:
+    """What waits to be sent to one process."""
+
+    def __init__(self, writer: asyncio.StreamWriter, *, pictures: bool) -> None:
+        self._writer = writer
+        self._pictures = pictures
+        self._in_order: deque[bytes] = deque()
+        self._newest: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+        self._news = asyncio.Event()
+
+    def say(self, message: Relayed) -> None:
+        """Send this in its order; who takes nothing for too long is cut off."""
+        if len(self._in_order) >= _MAX_UNSENT:
+            _log.warning("plant relay: a process that takes nothing was cut off")
+            self._writer.transport.abort()
+            return
+        self._in_order.append(encode_relayed(message))
+        self._news.set()
+
+    def pass_on(self, message: Sent | Picture, header: bytes, blob: bytes) -> None:
+        """Send this unless something newer of its kind comes first."""
+        if isinstance(message, Sent):
+            place: tuple[str, ...] = ("snapshot", message.snapshot.camera)
+        elif self._pictures:
+            place = ("picture", message.camera)
+        else:
+            return
+        self._newest[place] = header, blob
+        self._news.set()
+
+    async def send(self) -> None:
+        """Send until the connection ends."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self._in_order or self._newest:
+                    if self._in_order:
+                        wire = self._in_order.popleft()
+                    else:
+                        place = min(self._newest, key=lambda key: key[0] != "snapshot")
+                        wire = wire_from_parts(*self._newest.pop(place))
+                    self._writer.write(wire)
+                    await self._writer.drain()
+
+
+class RelayClient:
+    """A process' end of the relay: keeps its board and its alarms, passes on what people ask.
+
+    Args:
+        socket_path: where the gateway listens.
+        board: takes in what comes.
+        pictures: whether pictures are wanted.
+        heard: called with each message after it was taken in.
+    """
+
+    def __init__(
+        self,
+        socket_path: Path,
+        board: Board,
+        *,
+        pictures: bool = False,
+        heard: Heard = lambda _: None,
+    ) -> None:
+        self.alarms: dict[str, Alarm] = {}  # by id, as last told
+        self.connected = False
+        self._path = socket_path
+        self._board = board
+        self._pictures = pictures
+        self._heard = heard
+        self._writer: asyncio.StreamWriter | None = None
+        self._asked: dict[int, asyncio.Future[Outcome]] = {}
+        self._n = 0
+
+    async def act(self, action: Action) -> Outcome:
+        """Ask the desk; NOT_KEPT when it cannot be reached or does not answer in time."""
+        if self._writer is None:
+            return Outcome.NOT_KEPT
+        self._n += 1
+        number = self._n
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._writer.write(encode_relayed(Asked(number, action)))
+            return await asyncio.wait_for(answer, _ANSWER_S)
+        except (asyncio.TimeoutError, InputError):
+            return Outcome.NOT_KEPT
+        finally:
+            self._asked.pop(number, None)
+
+    async def run(self) -> None:
+        """Listen, and connect again whenever the gateway was gone; ends by cancellation."""
+        failures = 0
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
+            except OSError as error:
+                failures += 1
+                if failures == 1:
+                    _log.warning("plant relay: no gateway at %s (%s)", self._path, error)
+            else:
+                failures = 0
+                try:
+                    await self._listen(reader, writer)
+                except InputError as error:
+                    _log.error("plant relay: connection closed: %s", error)
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    _log.warning("plant relay: the gateway is gone")
+                finally:
+                    self._lost()
+                    writer.transport.abort()
+            await asyncio.sleep(
+                back_off_s(max(failures, 1), random.random(), base_s=0.1, cap_s=1.0)
+            )
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = peer_uid(writer.get_extra_info("socket"))
+        if uid != os.getuid():
+            raise InputError(f"user {uid} listens at {self._path}, not user {os.getuid()}")
+        writer.write(encode_relayed(Subscription(pictures=self._pictures)))
+        self._writer = writer
+        self.connected = True
+        while True:
+            message = decode_relayed(*await read_message(reader))
+            if isinstance(message, Answer):
+                answer = self._asked.get(message.n)
+                if answer is not None and not answer.done():
+                    answer.set_result(message.outcome)
+                continue
+            if isinstance(message, Alarm):
+                self.alarms[message.id] = message
+            elif not isinstance(message, Sent | Picture) or not self._board.accept(message):
+                continue
+            self._heard(message)
+
+    def _lost(self) -> None:
+        self.connected = False
+        self._writer = None
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_result(Outcome.NOT_KEPT)
