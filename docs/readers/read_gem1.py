@@ -4,43 +4,37 @@ python read_gem1.py mask.gem1 > mask.pgm
 """
 
 # ruff: noqa: ANN001, ANN201, B905, INP001, PTH123, T201 - for strangers, and for any Python 3
-
 import struct
 import sys
 import zlib
 
 HEADER = struct.Struct("<4sBBHHHQQQHHI32s")
-NAMES = (
-    *("magic", "version", "encoding", "width", "height", "flags"),
-    *("frame_seq", "captured_ns", "monotonic_ns"),
-    *("score", "state", "payload_bytes", "model_sha256"),
-)
+NAMES = "magic version encoding width height flags frame_seq captured_ns monotonic_ns score state"
 
 
 def read_gem1(data):
     """Give the header as a dictionary, and the pixels as bytes of 0 and 1, row after row."""
-    head = dict(zip(NAMES, HEADER.unpack_from(data)))
-    payload = data[HEADER.size :]
-    pixels = head["width"] * head["height"]
-    if head["magic"] != b"GEM1" or head["version"] != 1 or head["flags"] != 0:
+    *values, length, sha256 = HEADER.unpack_from(data)
+    head = dict(zip(NAMES.split(), values), model_sha256=sha256)
+    payload, pixels = data[HEADER.size :], head["width"] * head["height"]
+    if (head["magic"], head["version"], head["flags"]) != (b"GEM1", 1, 0):
         raise ValueError("not a GEM1 mask of version 1")
-    if len(payload) != head["payload_bytes"] or not 0 < pixels <= 1 << 23:
+    if len(payload) != length or not 0 < pixels <= 1 << 23:
         raise ValueError("the mask is cut off or too large")
     if head["encoding"] == 0:
         bits = "".join(f"{octet:08b}" for octet in payload)[:pixels]
         mask = bytes(bit == "1" for bit in bits)
     else:
-        unpacker = zlib.decompressobj()
-        runs, gas, length, shift, left = [], 0, 0, 0, pixels
-        for octet in unpacker.decompress(payload, pixels + 2):
-            length |= (octet & 0x7F) << shift
+        runs, gas, run, shift, left = [], 0, 0, 0, pixels
+        for octet in zlib.decompressobj().decompress(payload, pixels + 2):
+            run |= (octet & 0x7F) << shift
             shift += 7
             if octet < 0x80:
-                left -= length
+                left -= run
                 if left < 0:
                     raise ValueError("the runs are longer than the mask")
-                runs.append(bytes([gas]) * length)
-                gas, length, shift = 1 - gas, 0, 0
+                runs.append(bytes([gas]) * run)
+                gas, run, shift = 1 - gas, 0, 0
         mask = b"".join(runs)
     if len(mask) != pixels:
         raise ValueError("the mask does not fill its pixels")
@@ -50,7 +44,6 @@ def read_gem1(data):
 
 if __name__ == "__main__":
     with open(sys.argv[1], "rb") as file:
-        header, mask = read_gem1(file.read())
-    print(header, file=sys.stderr)
-    size = f"P5 {header['width']} {header['height']} 1\n"
-    sys.stdout.buffer.write(size.encode() + mask)
+        head, mask = read_gem1(file.read())
+    print(head, file=sys.stderr)
+    sys.stdout.buffer.write(f"P5 {head['width']} {head['height']} 1\n".encode() + mask)

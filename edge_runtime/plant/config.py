@@ -64,6 +64,16 @@ class OpcUaConfig(Section):
         return self
 
 
+class ModbusTlsConfig(Section):
+    """`[plant.modbus.tls]`: the same over TLS, for clients that show a trusted certificate."""
+
+    host: str = "127.0.0.1"
+    port: Port = 802  # needs a privilege, as 502 does
+    certificate: Path  # PEM
+    key: Path  # PEM, without a password, readable by this user only
+    trusted: Path  # certificates of authorities or clients: one file, or a folder of them
+
+
 class ModbusConfig(Section):
     """`[plant.modbus]`: read-only Modbus TCP. It has no log-in: the control network only."""
 
@@ -73,6 +83,7 @@ class ModbusConfig(Section):
     idle_s: Annotated[float, Field(gt=0)] = (
         60.0  # a client that asks nothing for so long is dropped
     )
+    tls: ModbusTlsConfig | None = None
 
 
 class PageConfig(Section):

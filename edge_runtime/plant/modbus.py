@@ -1,8 +1,9 @@
 """Modbus TCP, read-only: any number of requests in one segment, any number of pieces per request.
 
-An own server of one page, because the libraries do not fit: pymodbus loses pipelined requests,
+An own server of two pages, because the libraries do not fit: pymodbus loses pipelined requests,
 and pyModbusTCP gives each client a thread, so that a flood of clients starves the freshness watch.
-Here every client shares the gateway's loop and yields after each answer.
+Here every client shares the gateway's loop and yields after each answer. Connections are counted
+from the moment they are accepted, so that half a TLS handshake takes a place like any client.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
+import socket
 import struct
 import time
 from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
 from edge_runtime.plant.modbus_answers import answer
+from edge_runtime.plant.modbus_tls import ModbusTrust
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from contract.tags import CameraSnapshot
@@ -32,31 +36,66 @@ _log = logging.getLogger(__name__)
 _PREFIX = struct.Struct(">HHHB")  # transaction, protocol, bytes that follow, unit
 _WRITE_BUFFER = 4096  # a client that reads nothing is waited for, and alone
 _QUIET_S = 1.0  # when all places are taken, a client idle for so long makes room for a new one
+_HANDSHAKE_S = 5.0
+_ALL_TAKEN_S = 60.0  # between two words in the log that clients are turned away
 
 
 @contextlib.asynccontextmanager
-async def serve_modbus(config: ModbusConfig, board: Board, *, serial: str) -> AsyncIterator[int]:
-    """Listen, and yield the port.
+async def serve_modbus(
+    config: ModbusConfig, board: Board, *, serial: str
+) -> AsyncIterator[tuple[int, int | None]]:
+    """Listen, and yield the port, and that of TLS where it is configured.
 
     Raises:
-        ConfigError: when the address cannot be taken.
+        ConfigError: when an address cannot be taken or a certificate cannot be used.
     """
     clients = _Clients(config, board, serial)
-    try:
-        server = await asyncio.start_server(
-            clients.serve, config.host, config.port, limit=_WRITE_BUFFER
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(clients.close)
+        port = await stack.enter_async_context(
+            _listening(clients, "[plant.modbus]", config.host, config.port)
         )
-    except OSError as error:
-        raise ConfigError(
-            f"[plant.modbus] cannot listen on {config.host}:{config.port} ({error})"
-        ) from error
-    port: int = server.sockets[0].getsockname()[1]
-    _log.info("Modbus TCP on %s:%d, read-only", config.host, port)
+        tls = config.tls
+        tls_port = None
+        if tls is not None:
+            tls_port = await stack.enter_async_context(
+                _listening(clients, "[plant.modbus.tls]", tls.host, tls.port, ModbusTrust(tls))
+            )
+        yield port, tls_port
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    clients: _Clients, table: str, host: str, port: int, trust: ModbusTrust | None = None
+) -> AsyncIterator[int]:
     try:
-        yield port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=64)
+    except OSError as error:
+        raise ConfigError(f"{table} cannot listen on {host}:{port} ({error})") from error
+    listener.settimeout(0)
+    taken: int = listener.getsockname()[1]
+    accepting = asyncio.create_task(_accept(listener, clients, trust), name="gasedge-modbus")
+    _log.info("Modbus TCP on %s:%d, %sread-only", host, taken, "TLS, " if trust else "")
+    try:
+        yield taken
     finally:
-        server.close()
-        clients.close()
+        accepting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await accepting
+        listener.close()
+
+
+async def _accept(listener: socket.socket, clients: _Clients, trust: ModbusTrust | None) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            connection, _ = await loop.sock_accept(listener)
+        except OSError as error:  # no descriptor left, or the client is gone already
+            _log.warning("Modbus: a client could not be accepted (%s)", error)
+            await asyncio.sleep(_QUIET_S)
+            continue
+        clients.admit(connection, trust)
 
 
 class _Clients:
@@ -65,7 +104,8 @@ class _Clients:
     def __init__(self, config: ModbusConfig, board: Board, serial: str) -> None:
         self._config = config
         self._board = board
-        self._busy: dict[asyncio.StreamWriter, float] = {}
+        self._busy: dict[asyncio.Task[None], float] = {}
+        self._told_s = float("-inf")
         self._identification = {
             0: "gasedge",
             1: "gasedge",
@@ -74,24 +114,43 @@ class _Clients:
             6: serial,
         }
 
-    def close(self) -> None:
-        for writer in tuple(self._busy):
-            writer.transport.abort()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def admit(self, connection: socket.socket, trust: ModbusTrust | None) -> None:
+        """Serve a connection in a task of its own, or close it when all places are taken."""
         if not self._make_room():
-            writer.transport.abort()
+            connection.close()
             return
-        writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        self._busy[writer] = time.monotonic()
+        task = asyncio.create_task(self._serve(connection, trust), name="gasedge-modbus-client")
+        self._busy[task] = time.monotonic()
+        task.add_done_callback(self._gone)
+
+    async def close(self) -> None:
+        """End all connections."""
+        tasks = tuple(self._busy)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._busy.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("Modbus: a connection failed", exc_info=error)
+
+    async def _serve(self, connection: socket.socket, trust: ModbusTrust | None) -> None:
+        task = asyncio.current_task()
         try:
-            while await self._answer_one(reader, writer):
-                self._busy[writer] = time.monotonic()
+            reader, writer = await _opened(connection, trust)
+        except (OSError, asyncio.TimeoutError, ConfigError) as error:  # TLS's errors are OSErrors
+            connection.close()
+            if trust is not None:
+                trust.turned_away(error)
+            return
+        try:
+            while task in self._busy and await self._answer_one(reader, writer):
+                self._busy[task] = time.monotonic()
                 await asyncio.sleep(0)  # a flood on one connection leaves the loop to the others
-        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.TimeoutError, OSError):
             pass
         finally:
-            self._busy.pop(writer, None)
             writer.transport.abort()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -116,11 +175,33 @@ class _Clients:
         if len(self._busy) < self._config.max_clients:
             return True
         oldest = min(self._busy, key=self._busy.__getitem__)
-        if time.monotonic() - self._busy[oldest] < _QUIET_S:
-            _log.warning(
-                "Modbus: a client was turned away, all %d places are taken", len(self._busy)
-            )
+        now_s = time.monotonic()
+        if now_s - self._busy[oldest] < _QUIET_S:
+            if now_s - self._told_s >= _ALL_TAKEN_S:
+                self._told_s = now_s
+                _log.warning(
+                    "Modbus: clients are turned away, all %d places are taken", len(self._busy)
+                )
             return False
         del self._busy[oldest]
-        oldest.transport.abort()
+        oldest.cancel()
         return True
+
+
+async def _opened(
+    connection: socket.socket, trust: ModbusTrust | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The streams of an accepted connection, after its handshake where there is one."""
+    connection.settimeout(0)
+    context: ssl.SSLContext | None = trust.context() if trust is not None else None
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_WRITE_BUFFER)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(
+        lambda: protocol,
+        connection,
+        ssl=context,
+        ssl_handshake_timeout=_HANDSHAKE_S if context else None,
+    )
+    transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)

@@ -1,4 +1,4 @@
-"""The tag sheet in three forms, from the one tag table."""
+"""The tag sheet for people and programs, from the one tag table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from contract.tags import (
     HealthCode,
     TagType,
 )
+from edge_runtime.plant.ignition_tags import ignition_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,9 @@ addresses 2, other units 11.
 
 
 def sheet(form: str) -> str:
-    """The sheet as "markdown", "csv" or "json"."""
+    """The sheet as "markdown", "csv", "json" or "ignition"."""
+    if form == "ignition":
+        return json.dumps(ignition_type(), indent=2) + "\n"
     rows = [_row(tag) for tag in TAGS]
     if form == "json":
         return json.dumps({"map_version": MAP_VERSION, "tags": rows}, indent=2) + "\n"
@@ -115,7 +118,9 @@ def _unknown_register(tag: Tag) -> str:
         return str(int(tag.unknown)) if isinstance(tag.unknown, (bool, int)) else ""
     if tag.register is None:
         return "65535" if tag.scaled_register is not None else ""
-    return "NaN; scaled 65535" if tag.type is TagType.F32 else "all bits set"
+    if tag.type is not TagType.F32:
+        return "all bits set"
+    return "NaN" if tag.scaled_register is None else "NaN; scaled 65535"
 
 
 def _markdown(rows: list[dict[str, str | int | None]]) -> str:

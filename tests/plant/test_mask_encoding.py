@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,7 +18,9 @@ import pytest
 from contract.errors import InputError
 from contract.mask_encoding import HEADER_BYTES, MAX_PIXELS, decode_mask, encode_mask
 
-READER = Path(__file__).resolve().parents[2] / "docs" / "readers" / "read_gem1.py"
+READERS = Path(__file__).resolve().parents[2] / "docs" / "readers"
+READER = READERS / "read_gem1.py"
+JAVASCRIPT = Path(__file__).parent / "node" / "masks.js"
 FACTS = {
     "frame_seq": 7,
     "captured_ns": 1_700_000_000_000_000_000,
@@ -90,6 +95,53 @@ def test_the_reader_runs_alone(tmp_path):
         [sys.executable, "-I", str(READER), str(tmp_path / "mask.gem1")], capture_output=True
     )
     assert done.stdout == b"P5 4 3 1\n" + GOLDEN_MASK.astype(np.uint8).tobytes()
+
+
+def read_by_javascript(datas):
+    """What docs/readers/read_gem1.js makes of each; needs nothing but node."""
+    if shutil.which("node") is None:
+        pytest.skip("needs node (apt: nodejs)")
+    lines = "".join(base64.b64encode(data).decode() + "\n" for data in datas)
+    done = subprocess.run(
+        ["node", str(JAVASCRIPT)], input=lines, capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_javascript_reader_gives_every_mask_back_exactly():
+    random = np.random.default_rng(23)
+    several = [*masks(), *(random.random((17, 29)) < share for share in random.random(50))]
+    found = read_by_javascript([GOLDEN, *(encode_mask(mask, **FACTS) for mask in several)])
+    assert len(found) == len(several) + 1
+    for mask, read in zip([GOLDEN_MASK, *several], found, strict=True):
+        assert (read["width"], read["height"]) == mask.shape[::-1]
+        assert base64.b64decode(read["pixels"]) == mask.astype(np.uint8).tobytes()
+        assert int(read["capturedNs"]) == FACTS["captured_ns"]
+        assert int(read["frameSeq"]) == FACTS["frame_seq"]
+        assert int(read["monotonicNs"]) == FACTS["monotonic_ns"]
+        assert read["modelSha256"] == FACTS["model_sha256"]
+        assert (read["score"], read["state"]) == (FACTS["score"], FACTS["state"])
+
+
+def test_both_readers_refuse_what_is_cut_off_or_does_not_fill_its_mask():
+    bad = [
+        GOLDEN[:-1],
+        GOLDEN[:40],
+        GOLDEN + b"\0",
+        b"GEM2" + GOLDEN[4:],
+        with_payload(zlib.compress(b"\x80\x10")),
+        with_payload(zlib.compress(b"\x81\x20")),
+        with_payload(zlib.compress(bytes(100_000_000))),
+    ]
+    assert all("error" in read for read in read_by_javascript(bad))
+    for data in bad:
+        with pytest.raises((ValueError, struct.error)):
+            read_gem1(data)
+
+
+def test_each_reader_is_a_page_that_anybody_can_check():
+    for reader in READERS.iterdir():
+        assert len(reader.read_text().splitlines()) <= 50, reader.name
 
 
 def test_unknown_score_and_model_are_said_to_be_unknown():
