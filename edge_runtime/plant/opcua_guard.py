@@ -83,7 +83,7 @@ class Doorkeeper:
         if self._trusted is not None:
             self._check_trusted(certificate, self._trusted)
         try:
-            known = bool(username and password) and self._users.knows(str(username), str(password))
+            known = username and password and self._users.log_in(username, password) is not None
         except GasedgeError as error:
             _log.error("OPC UA: nobody can log in: %s", error)
             return None

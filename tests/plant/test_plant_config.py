@@ -10,10 +10,11 @@ from click.testing import CliRunner
 
 from contract.config import load_config
 from contract.errors import ConfigError
+from contract.roles import Role
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.device_certificate import device_certificate
 from edge_runtime.plant.gateway import run_gateway
-from edge_runtime.plant.users import Users, add_user
+from edge_runtime.plant.users import Users, add_user, remove_user
 from gasedge.commands.user import command as user_command
 
 
@@ -84,12 +85,12 @@ def test_passwords_are_kept_as_salted_hashes_in_a_private_file(tmp_path):
     add_user(path, "second", "long enough 1")
     text = path.read_text()
     assert "long enough" not in text
-    hashes = [line.rpartition(":")[2] for line in text.splitlines()]
+    hashes = [line.split(":")[3] for line in text.splitlines()]
     assert len(set(hashes)) == 2
     assert path.stat().st_mode & 0o777 == 0o600
-    assert Users(path).knows("operator", "long enough 1")
-    assert not Users(path).knows("operator", "long enough 2")
-    assert not Users(path).knows("nobody", "")
+    assert Users(path).log_in("operator", "long enough 1") is Role.VIEWER
+    assert Users(path).log_in("operator", "long enough 2") is None
+    assert Users(path).log_in("nobody", "") is None
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         Users(path)
@@ -104,16 +105,42 @@ def test_a_short_password_or_a_strange_name_is_refused(tmp_path):
 
 
 def test_guessing_is_paused_after_five_failures_and_only_for_that_name(tmp_path):
-    add_user(tmp_path / "users", "operator", "long enough 1")
+    add_user(tmp_path / "users", "operator", "long enough 1", Role.OPERATOR)
     add_user(tmp_path / "users", "second", "long enough 2")
     now = 0.0
     users = Users(tmp_path / "users", clock=lambda: now)
     for _ in range(5):
-        assert not users.knows("operator", "a guess that is wrong")
-    assert not users.knows("operator", "long enough 1")
-    assert users.knows("second", "long enough 2")
+        assert users.log_in("operator", "a guess that is wrong") is None
+    assert users.log_in("operator", "long enough 1") is None
+    assert users.log_in("second", "long enough 2") is Role.VIEWER
     now = 10.5
-    assert users.knows("operator", "long enough 1")
+    assert users.log_in("operator", "long enough 1") is Role.OPERATOR
+
+
+def test_roles_stand_in_the_file_and_a_line_without_one_is_a_viewer(tmp_path):
+    path = tmp_path / "users"
+    run = CliRunner().invoke
+
+    def add(name, *more):
+        return run(user_command, ["add", str(path), name, "--password", "long enough 1", *more])
+
+    assert add("anna", "--role", "operator").output == f"operator anna stands in {path}\n"
+    assert add("ben").output.startswith("viewer ben")
+    assert add("anna").output.startswith("operator anna"), "a new password keeps the role"
+    assert add("anna", "--role", "engineer").exit_code == 0
+    assert add("carl", "--role", "admin").exit_code == 2
+    path.write_text(path.read_text().replace(":viewer", ""))  # as older versions wrote it
+    assert run(user_command, ["list", str(path)]).output == "engineer  anna\nviewer    ben\n"
+    users = Users(path)
+    assert users.log_in("ben", "long enough 1") is Role.VIEWER
+    assert (users.role("anna"), users.role("nobody")) == (Role.ENGINEER, None)
+    assert run(user_command, ["remove", str(path), "anna"]).exit_code == 0
+    assert users.role("anna") is None
+    with pytest.raises(ConfigError, match="holds no user 'anna', but ben"):
+        remove_user(path, "anna")
+    path.write_text(path.read_text().strip() + ":admin\n")
+    with pytest.raises(ConfigError, match="users:1"):
+        users.role("ben")
 
 
 def test_a_damaged_or_foreign_key_is_named(tmp_path):
