@@ -15,6 +15,8 @@ from contract.roles import Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from contract.audit import Entry
+
 __all__ = ["Action", "ActionKind", "Alarm", "AlarmDesk", "AlarmKind", "AlarmState", "Outcome"]
 
 
@@ -45,8 +47,8 @@ class AlarmKind(Enum):
 class Alarm:
     """One alarm at one instant."""
 
-    id: str  # "yard.leak", "yard.leak.flare" for a zone, "yard.failure"
-    camera: str
+    id: str  # "yard.leak", "yard.leak.flare" for a zone, "yard.failure"; "device.maintenance"
+    camera: str  # "" for what concerns the device and no camera alone
     kind: AlarmKind
     zone: str | None
     state: AlarmState
@@ -108,6 +110,7 @@ class Outcome(Enum):
     NOT_ALLOWED = "the role may not do this"
     NOTHING_TO_DO = "it already is so"
     OTHER_EVENT = "the alarm speaks of another event by now"
+    NOT_YET = "the alarm must be acknowledged first, or return to normal"
     OUT_OF_BOUNDS = "the time asked for is out of bounds"
     NOT_KEPT = "it could not be written down, so it was not done"
 
@@ -122,4 +125,26 @@ class AlarmDesk(Protocol):
         """Do what a person asks, once it is written down; every attempt is audited."""
 
     def listen(self, told: Callable[[Alarm], None]) -> Callable[[], None]:
-        """Call `told` after every change of an alarm; the answer ends that."""
+        """Call `told` after every change of an alarm; the answer ends that.
+
+        It is told whether or not the change could be written down: an alarm that the disk refuses
+        is still an alarm.
+        """
+
+    def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
+        """Call `write` inside the transaction that keeps a change; the answer ends that.
+
+        What it puts into the outbox is kept with the change, or neither is. While the disk refuses
+        it is called anew for the same change, so it must do nothing but write there.
+        """
+
+    def audit(self, entry: Entry) -> bool:
+        """Write into the audit journal; False when that was not possible."""
+
+    def maintain(self, reason: str, text: str | None) -> None:
+        """Say that the device needs maintenance, or with None that this reason is gone.
+
+        Args:
+            reason: a name for the reason, such as "certificate"; one text is kept for each.
+            text: a sentence for the operator.
+        """

@@ -17,6 +17,7 @@ __all__ = [
     "InputError",
     "IntegrityError",
     "MissingPackageError",
+    "NotKeptError",
 ]
 
 
@@ -42,6 +43,10 @@ class IntegrityError(GasedgeError):
 
 class MissingPackageError(GasedgeError):
     """A package that this stage needs is not installed on this machine."""
+
+
+class NotKeptError(GasedgeError):
+    """The disk did not take what must be kept: it is full, read-only or broken."""
 
 
 class EngineError(GasedgeError):

@@ -1,0 +1,217 @@
+"""What the plant process keeps on disk: one SQLite file, each transaction on the disk or undone.
+
+WAL with synchronous=FULL: what is committed has been synced, so it outlives kill -9 and, where the
+disk honours a sync, a cut of power (sqlite.org/pragma.html#pragma_synchronous). A file beside it
+holds a little room, given up when the disk is full, so that the last alarms can still be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from contract.errors import NotKeptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from typing_extensions import Self
+
+__all__ = ["FILE", "Database"]
+
+_log = logging.getLogger(__name__)
+
+FILE = "plant.sqlite"
+"""Name of the file in `[plant] state_dir`."""
+_RESERVE = 1 << 20
+_BUSY_S = 5.0  # that another process, which reads, may keep us waiting
+Kept = TypeVar("Kept")
+_BROKEN = ("malformed", "not a database", "corrupt", "disk image")
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, memory TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit (n INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+    stream INTEGER NOT NULL, n INTEGER NOT NULL, at_ns INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS outbox_order ON outbox (stream, n);
+CREATE TABLE IF NOT EXISTS stream (
+    stream INTEGER PRIMARY KEY, last_n INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    held INTEGER NOT NULL, dropped INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS cursor (
+    consumer TEXT NOT NULL, stream INTEGER NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (consumer, stream)) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS audit_stays BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS audit_grows BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit journal is append-only'); END;
+"""
+
+
+class Database:
+    """The file, shared by all parts of the process; any thread may call.
+
+    Args:
+        path: the file; None keeps everything in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.put_aside: Path | None = None  # a broken file that was there
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.on_full: Callable[[], None] = lambda: None  # deletes what may be lost
+        if path is None:
+            self._connection = _open(":memory:")
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotKeptError(
+                f"{path.parent}: cannot hold the plant's state ({error.strerror})"
+            ) from error
+        try:
+            self._connection = _open(str(path))
+        except sqlite3.DatabaseError as error:
+            if not _is_broken(error):
+                raise _not_kept(path, error) from error
+            self.put_aside = _put_aside(path)
+            try:
+                self._connection = _open(str(path))
+            except sqlite3.Error as again:
+                raise _not_kept(path, again) from again
+        self.reserve()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; twice is harmless."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is kept when this ends, or nothing of it; they may nest.
+
+        Raises:
+            NotKeptError: when the disk did not take it.
+        """
+        with self._lock:
+            if self._depth:
+                with self._plain():
+                    yield
+                return
+            self._depth = 1
+            try:
+                with self._plain():
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query gives.
+
+        Raises:
+            NotKeptError: when the file cannot be read or written.
+        """
+        with self._lock, self._plain():
+            return self._connection.execute(statement, values).fetchall()
+
+    def keep(self, write: Callable[[], Kept]) -> Kept:
+        """Do `write` in a transaction; when the disk is full, once more after making room.
+
+        Raises:
+            NotKeptError: when the disk did not take it.
+        """
+        try:
+            with self.transaction():
+                return write()
+        except NotKeptError:
+            if self._depth or self.path is None:
+                raise
+            with contextlib.suppress(OSError):
+                self._reserve_path.unlink()
+            with contextlib.suppress(NotKeptError):
+                self.on_full()
+            with self.transaction():
+                return write()
+
+    def reserve(self) -> None:
+        """Hold the little room again that a full disk made us give up, where there is enough."""
+        if self.path is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._reserve_path.exists() and self._reserve_path.stat().st_size == _RESERVE:
+                return
+            with self._reserve_path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE)
+
+    @property
+    def _reserve_path(self) -> Path:
+        return Path(f"{self.path}.reserve")
+
+    @contextlib.contextmanager
+    def _plain(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _not_kept(self.path, error) from error
+
+
+def _open(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=4194304")
+        _check(connection)
+        connection.executescript(_TABLES)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
+
+
+def _is_broken(error: sqlite3.DatabaseError) -> bool:
+    return any(word in str(error) for word in _BROKEN)
+
+
+def _put_aside(path: Path) -> Path:
+    """Rename a broken file and its log out of the way; nothing of it is deleted."""
+    stamp = dt.datetime.now(dt.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.with_name(f"{path.name}.broken-{stamp}")
+    for end in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    _log.error("%s is broken and was put aside as %s", path, aside.name)
+    return aside
+
+
+def _not_kept(path: Path | None, error: sqlite3.Error) -> NotKeptError:
+    return NotKeptError(
+        f"{path or 'memory'}: the plant's state cannot be kept ({error}); see to the disk"
+    )

@@ -1,0 +1,227 @@
+"""What must still reach somebody: kept on disk until every consumer's peer has acknowledged it.
+
+Three streams, each numbered without a gap from 1. When room or age runs out masks go first, then
+telemetry, both counted; an event never goes before it was delivered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+__all__ = ["Figures", "Outbox", "Record", "Stream"]
+
+_SECOND = 1_000_000_000
+_DROP_AT_ONCE = 64  # rows: making room must not hold up what is to be kept for long
+
+
+class Stream(Enum):
+    """What a record is; the value is its number on disk."""
+
+    EVENT = 1
+    TELEMETRY = 2
+    MASK = 3
+
+
+_LOSABLE = (Stream.MASK, Stream.TELEMETRY)  # in this order
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing to deliver."""
+
+    n: int  # gapless per stream, from 1
+    stream: Stream
+    at_ns: int  # when it came about, UTC, ns since 1970
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How the outbox stands."""
+
+    depth: int  # records that somebody has not acknowledged yet
+    oldest_age_s: float  # of those, 0 without any
+    dropped: int  # masks and telemetry that nobody got, since the file was made
+    bytes: int
+
+
+class Outbox:
+    """Records that wait for their consumers. Any thread may call.
+
+    Args:
+        database: where they are kept, shared with others or a file of its own.
+        max_bytes: of all records' bodies; beyond it masks and telemetry are dropped.
+        max_age_s: of masks and telemetry.
+        consumers: who gets them, each all streams or those named; a new one gets what is put from
+            now on, and nobody waits for one that is no longer named.
+
+    Raises:
+        NotKeptError: when the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        database: Database | Path,
+        *,
+        max_bytes: int,
+        max_age_s: float,
+        consumers: Sequence[str] | Mapping[str, Collection[Stream]],
+    ) -> None:
+        self._own = not isinstance(database, Database)
+        self._data = database if isinstance(database, Database) else Database(database)
+        self._max_bytes = max_bytes
+        self._max_age_ns = round(max_age_s * _SECOND)
+        asked = {
+            name: tuple(consumers[name]) if isinstance(consumers, dict) else tuple(Stream)
+            for name in consumers
+        }
+        self._data.keep(lambda: self._prepare(asked))
+        self._data.on_full = self._drop_losable
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close a file of its own; twice is harmless."""
+        if self._own:
+            self._data.close()
+
+    def batch(self) -> AbstractContextManager[None]:
+        """All that is put or delivered inside goes to the disk at once, when this ends."""
+        return self._data.transaction()
+
+    def put(self, stream: Stream, body: bytes, at_ns: int) -> int:
+        """Keep a record; it is on the disk when this returns, inside a `batch` when that ends.
+
+        Returns:
+            Its number in the stream.
+
+        Raises:
+            NotKeptError: when the disk did not take it; nothing was kept and no number used.
+        """
+        return self._data.keep(lambda: self._put(stream, body, at_ns))
+
+    def waiting(self, consumer: str, stream: Stream, limit: int) -> list[Record]:
+        """The oldest records that `consumer` has not got yet, in their order.
+
+        Raises:
+            NotKeptError: when the file cannot be read.
+        """
+        rows = self._data.rows(
+            "SELECT n, at_ns, body FROM outbox WHERE stream = ? AND n > COALESCE("
+            "(SELECT n FROM cursor WHERE consumer = ? AND stream = ?), 0) ORDER BY n LIMIT ?",
+            (stream.value, consumer, stream.value, limit),
+        )
+        return [Record(n, stream, at_ns, body) for n, at_ns, body in rows]
+
+    def delivered(self, consumer: str, stream: Stream, n: int) -> None:
+        """The peer of `consumer` acknowledged every record up to `n`; what all have got goes.
+
+        Raises:
+            NotKeptError: when that could not be written down: the records will come again.
+        """
+
+        def write() -> None:
+            self._run(
+                "UPDATE cursor SET n = MAX(n, ?) WHERE consumer = ? AND stream = ?",
+                (n, consumer, stream.value),
+            )
+            done = "SELECT MIN(n) FROM cursor WHERE stream = ?"
+            self._delete(stream, f"n <= ({done})", (stream.value,), dropped=False)
+
+        self._data.keep(write)
+
+    def figures(self, now_ns: int) -> Figures:
+        """How it stands at `now_ns`, UTC.
+
+        Raises:
+            NotKeptError: when the file cannot be read.
+        """
+        held, size, dropped = self._run(
+            "SELECT SUM(held), SUM(bytes), SUM(dropped) FROM stream", ()
+        )[0]
+        first = "SELECT at_ns FROM outbox WHERE stream = ? ORDER BY n LIMIT 1"
+        oldest = [row[0] for each in Stream for row in self._run(first, (each.value,))]
+        age_s = max(0, now_ns - min(oldest)) / _SECOND if oldest else 0.0
+        return Figures(held, age_s, dropped, size)
+
+    def _prepare(self, asked: Mapping[str, Collection[Stream]]) -> None:
+        for stream in Stream:
+            self._run("INSERT OR IGNORE INTO stream VALUES (?, 0, 0, 0, 0)", (stream.value,))
+        known = self._run("SELECT consumer, stream FROM cursor", ())
+        wanted = {(name, stream.value) for name, streams in asked.items() for stream in streams}
+        for gone in {*known} - wanted:
+            self._run("DELETE FROM cursor WHERE consumer = ? AND stream = ?", gone)
+        for new in wanted - {*known}:
+            self._run(
+                "INSERT INTO cursor SELECT ?, stream, last_n FROM stream WHERE stream = ?", new
+            )
+        for stream in Stream:
+            keep = "SELECT COALESCE(MIN(n), 9223372036854775807) FROM cursor WHERE stream = ?"
+            self._delete(stream, f"n <= ({keep})", (stream.value,), dropped=False)
+
+    def _put(self, stream: Stream, body: bytes, at_ns: int) -> int:
+        self._run("UPDATE stream SET last_n = last_n + 1 WHERE stream = ?", (stream.value,))
+        n = int(self._run("SELECT last_n FROM stream WHERE stream = ?", (stream.value,))[0][0])
+        if not self._run("SELECT 1 FROM cursor WHERE stream = ? LIMIT 1", (stream.value,)):
+            return n  # nobody waits for it
+        self._run("INSERT INTO outbox VALUES (?, ?, ?, ?)", (stream.value, n, at_ns, body))
+        self._run(
+            "UPDATE stream SET bytes = bytes + ?, held = held + 1 WHERE stream = ?",
+            (len(body), stream.value),
+        )
+        for losable in _LOSABLE:
+            self._delete(losable, "at_ns < ?", (at_ns - self._max_age_ns,), dropped=True)
+        self._shrink()
+        return n
+
+    def _shrink(self) -> None:
+        for losable in _LOSABLE:
+            while self._run("SELECT SUM(bytes) FROM stream", ())[0][0] > self._max_bytes:
+                if not self._drop_oldest(losable, 1):
+                    break
+
+    def _drop_losable(self) -> None:
+        """The disk is full: give up masks, then telemetry, a few at a time."""
+        for losable in _LOSABLE:
+            with self._data.transaction():
+                if self._drop_oldest(losable, _DROP_AT_ONCE):
+                    return
+
+    def _drop_oldest(self, stream: Stream, count: int) -> int:
+        oldest = "SELECT n FROM outbox WHERE stream = ? ORDER BY n LIMIT ?"
+        return self._delete(stream, f"n IN ({oldest})", (stream.value, count), dropped=True)
+
+    def _delete(self, stream: Stream, where: str, values: Sequence[Any], *, dropped: bool) -> int:
+        """Delete records of a stream and keep its sums true; how many went."""
+        selected = f"FROM outbox WHERE stream = ? AND {where}"
+        all_values = (stream.value, *values)
+        count, size = self._run(
+            f"SELECT COUNT(*), COALESCE(SUM(LENGTH(body)), 0) {selected}",
+            all_values,
+        )[0]
+        if count:
+            self._run(f"DELETE {selected}", all_values)
+            self._run(
+                "UPDATE stream SET held = held - ?, bytes = bytes - ?, dropped = dropped + ? "
+                "WHERE stream = ?",
+                (count, size, count if dropped else 0, stream.value),
+            )
+        return int(count)
+
+    def _run(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._data.rows(statement, values)
