@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from contract.bundle import graph_name, opset17_graph_name
@@ -11,6 +12,7 @@ from contract.errors import ConfigError
 from contract.fingerprint import read_fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from contract.bundle import Bundle
@@ -94,7 +96,7 @@ def open_engine(bundle: Bundle, precision: Precision, engine: Path) -> TensorRTS
 
 
 def open_graph(
-    graph: bytes,
+    graph: bytes | Callable[[], bytes],
     geometry: InputGeometry,
     precision: Precision,
     *,
@@ -105,7 +107,7 @@ def open_graph(
     """Open a deploy graph that need not stand in a bundle yet on a CPU backend.
 
     Args:
-        graph: bytes of the ONNX file, checked by the caller.
+        graph: bytes of the ONNX file, checked by the caller, or what gives them.
         geometry: the network's input.
         precision: what the graph was made for.
         backend: "auto", "openvino" or "onnxruntime".
@@ -116,15 +118,16 @@ def open_graph(
         MissingPackageError: when the backend's package is not installed.
         EngineError: when the backend cannot load the graph.
     """
+    given = graph if callable(graph) else partial(bytes, graph)
     if (_automatic(None) if backend == "auto" else backend) == "openvino":
         from edge_runtime.backends.openvino_cpu import OpenVINOSegmenter
 
         return OpenVINOSegmenter(
-            graph, geometry=geometry, precision=precision, threads=threads, streams=streams
+            given, geometry=geometry, precision=precision, threads=threads, streams=streams
         )
     from edge_runtime.backends.onnxruntime_cpu import OnnxRuntimeSegmenter
 
-    return OnnxRuntimeSegmenter(graph, geometry=geometry, precision=precision, threads=threads)
+    return OnnxRuntimeSegmenter(given(), geometry=geometry, precision=precision, threads=threads)
 
 
 def _automatic(engine: Path | None) -> str:
@@ -152,5 +155,12 @@ def _opened(
     bundle.graph(precision)  # refuses a precision that the bundle does not hold
     old = opset17_graph_name(precision)
     # A CPU computes in f32 whatever the type around the pairs, and older OpenVINO reads FP32 only.
-    graph = bundle.read(old if old in bundle.manifest.files else graph_name(precision))
-    return open_graph(graph, geometry, precision, backend=backend, threads=threads, streams=streams)
+    name = old if old in bundle.manifest.files else graph_name(precision)
+    return open_graph(
+        partial(bundle.read, name),
+        geometry,
+        precision,
+        backend=backend,
+        threads=threads,
+        streams=streams,
+    )

@@ -7,6 +7,8 @@ that have it), and quantised activations are rewritten before compilation: see
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -33,7 +35,8 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
     """Runs a deploy graph on the CPU, compiled once for each batch size it meets.
 
     Args:
-        graph: bytes of the ONNX deploy graph, already checked against the manifest.
+        graph: gives the bytes of the ONNX deploy graph, checked against the manifest; asked once
+            for each batch size.
         geometry: the network's input.
         precision: what the graph was made for; the rest of an INT8 or FP16 graph runs in f32.
         threads: CPU threads, None for all that the process may use.
@@ -47,7 +50,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
 
     def __init__(
         self,
-        graph: bytes,
+        graph: Callable[[], bytes],
         *,
         geometry: InputGeometry,
         precision: Precision,
@@ -55,6 +58,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         streams: int = 1,
     ) -> None:
         openvino = need("openvino", extra="cpu")
+        self._graph, self._precision, self._closed = graph, precision, False
         self._geometry = geometry
         self._core = openvino.Core()
         self._options: dict[str, Any] = {
@@ -66,20 +70,6 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         """Runs that `start` takes at a time: one more waits, so that no stream ever does."""
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
-        try:
-            self._model = self._core.read_model(io.BytesIO(graph))
-        except RuntimeError as error:
-            raise EngineError(
-                f"OpenVINO cannot read the {precision} graph: {one_line(error)}"
-            ) from error
-        if precision is Precision.INT8:
-            from edge_runtime.backends.openvino_int8 import rewrite_activations
-
-            if not rewrite_activations(self._model):
-                raise EngineError(
-                    f"OpenVINO {openvino.__version__} reads the int8 graph in a form that gasedge "
-                    "does not know, so its numbers cannot be trusted: take backend onnxruntime"
-                )
         cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         version = openvino.__version__.split("-")[0]
         self._name = f"OpenVINO {version} {precision} on {cpu}"
@@ -120,7 +110,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
             EngineError: when the frames do not fit, or too many runs are under way.
         """
         check_frames(frames, self._geometry)
-        if self._model is None:
+        if self._closed:
             raise EngineError("this OpenVINO backend was closed")
         idle = self._compiled.get(len(frames)) or self._compile(len(frames))
         return OpenVINORun(idle, frames, done)
@@ -128,7 +118,7 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
     def close(self) -> None:
         """Free the compiled graphs; a second call does nothing."""
         self._compiled.clear()
-        self._model = None
+        self._closed = True
 
     def __exit__(
         self,
@@ -138,18 +128,45 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
     ) -> None:
         self.close()
 
-    def _compile(self, batch: int) -> list[Any]:
-        size = self._geometry
+    def _read(self) -> Any:
+        """The model, anew for each batch: kept, it would hold 60 MB that are hardly ever used."""
+        openvino = need("openvino", extra="cpu")
         try:
-            self._model.reshape([batch, size.height, size.width, 3])
-            compiled = self._core.compile_model(self._model, "CPU", self._options)
+            model = self._core.read_model(io.BytesIO(self._graph()))
+        except RuntimeError as error:
+            raise EngineError(
+                f"OpenVINO cannot read the {self._precision} graph: {one_line(error)}"
+            ) from error
+        if self._precision is Precision.INT8:
+            from edge_runtime.backends.openvino_int8 import rewrite_activations
+
+            if not rewrite_activations(model):
+                raise EngineError(
+                    f"OpenVINO {openvino.__version__} reads the int8 graph in a form that gasedge "
+                    "does not know, so its numbers cannot be trusted: take backend onnxruntime"
+                )
+        return model
+
+    def _compile(self, batch: int) -> list[Any]:
+        size, model = self._geometry, self._read()
+        try:
+            model.reshape([batch, size.height, size.width, 3])
+            compiled = self._core.compile_model(model, "CPU", self._options)
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO cannot compile the graph for {batch} frames of "
                 f"{size.width}x{size.height}: {one_line(error)}"
             ) from error
         requests = [compiled.create_infer_request() for _ in range(self.depth)]
+        del model
+        _give_back_memory()
         return self._compiled.setdefault(batch, requests)
+
+
+def _give_back_memory() -> None:
+    """Hand what compiling took back to the system, where the C library can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class OpenVINORun:
