@@ -127,7 +127,8 @@ class WatchedDaemon:
         """Median and 99th percentile of the age of a frame when its tags first show.
 
         Modbus tells the age of the frame behind the values in whole milliseconds; each time it
-        falls there is a new one. It is asked every millisecond or so, once all interfaces serve.
+        falls there is a new one. It is asked every five milliseconds, which are part of what is
+        found, once all interfaces serve: more often, and asking takes a third of a core.
         """
         self._wait_until_served()
         at, ages, last = tag("Frame/AgeMs").scaled_register, [], 0
@@ -139,7 +140,7 @@ class WatchedDaemon:
             if age < last:
                 ages.append(age)
             last = age
-            time.sleep(0.001)
+            time.sleep(0.005)
         return float(np.percentile(ages, 50)), float(np.percentile(ages, 99))
 
     def spread(self, seconds: float) -> float:
