@@ -8,12 +8,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from edge_runtime.plant.registers import discrete_inputs, registers
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contract.tags import CameraSnapshot
+    from edge_runtime.plant.registers import Block
 
 __all__ = ["answer"]
 
@@ -28,23 +26,21 @@ _IDENTIFY, _MEI_IDENTIFY = 0x2B, 0x0E
 _MAX_BITS, _MAX_WORDS = 2000, 125
 
 
-def answer(
-    request: bytes, snapshot: CameraSnapshot | None, identification: Mapping[int, str]
-) -> bytes:
-    """Answer one request (function code and data), from one snapshot: an answer is never mixed.
+def answer(request: bytes, block: Block | None, identification: Mapping[int, str]) -> bytes:
+    """Answer one request (function code and data), from one block: an answer is never mixed.
 
     Args:
         request: at least one byte.
-        snapshot: the unit's values; None when there is no such unit.
+        block: the unit's values; None when there is no such unit.
         identification: device identification objects by number.
     """
     function = request[0]
-    if snapshot is None:
+    if block is None:
         return _exception(function, _NO_SUCH_UNIT)
     if function in _READ_BITS:
-        return _bits(request, discrete_inputs(snapshot))
+        return _bits(request, block.bits)
     if function in _READ_WORDS:
-        return _words(request, registers(snapshot))
+        return _words(request, block.words)
     if function == _IDENTIFY and request[1:2] == bytes([_MEI_IDENTIFY]):
         return _identify(request, identification)
     return _exception(function, _ILLEGAL_FUNCTION)
@@ -67,17 +63,15 @@ def _bits(request: bytes, values: tuple[bool, ...]) -> bytes:
     return bytes([request[0], len(octets)]) + octets
 
 
-def _words(request: bytes, values: tuple[int, ...]) -> bytes:
+def _words(request: bytes, values: bytes) -> bytes:
     if len(request) != 5:
         return _exception(request[0], _ILLEGAL_VALUE)
     first, count = struct.unpack(">HH", request[1:])
     if not 1 <= count <= _MAX_WORDS:
         return _exception(request[0], _ILLEGAL_VALUE)
-    if first + count > len(values):
+    if 2 * (first + count) > len(values):
         return _exception(request[0], _ILLEGAL_ADDRESS)
-    return bytes([request[0], 2 * count]) + struct.pack(
-        f">{count}H", *values[first : first + count]
-    )
+    return bytes([request[0], 2 * count]) + values[2 * first : 2 * (first + count)]
 
 
 def _identify(request: bytes, objects: Mapping[int, str]) -> bytes:

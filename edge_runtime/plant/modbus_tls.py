@@ -94,6 +94,11 @@ def _context(config: ModbusTlsConfig) -> ssl.SSLContext:
                 f"[plant.modbus.tls] {key}: others may read the key; run: chmod 600 {key}"
             )
         context.load_cert_chain(certificate, key, password=_no_password)
+        if not trusted:
+            raise ConfigError(
+                f"[plant.modbus.tls] {config.trusted}: holds no certificate, so nobody could "
+                f"enter; put those of clients or authorities there ({', '.join(_SUFFIXES)})"
+            )
         for path in trusted:
             data = path.read_bytes()
             context.load_verify_locations(cadata=data.decode() if b"-----BEGIN" in data else data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from contract.tags import (
@@ -17,9 +18,23 @@ from contract.tags import (
 if TYPE_CHECKING:
     from contract.tags import CameraSnapshot, Tag, Value
 
-__all__ = ["discrete_inputs", "registers"]
+__all__ = ["Block", "block_of", "discrete_inputs", "registers"]
 
 _UNKNOWN = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Everything that Modbus can read of one camera at one instant."""
+
+    words: bytes  # of `BLOCK_WORDS` input registers, high byte first
+    bits: tuple[bool, ...]  # `DISCRETE_INPUTS` discrete inputs
+
+
+def block_of(snapshot: CameraSnapshot) -> Block:
+    """Pack a snapshot."""
+    words = struct.pack(f">{BLOCK_WORDS}H", *registers(snapshot))
+    return Block(words, discrete_inputs(snapshot))
 
 
 def registers(snapshot: CameraSnapshot) -> tuple[int, ...]:

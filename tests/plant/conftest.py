@@ -70,14 +70,19 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running_gateway(folder: Path, *, cameras=("north", "south"), serve=("modbus",), extra=""):
-    """Run a gateway; `serve` names what listens, `extra` is more TOML for [plant.opcua]."""
+def running_gateway(
+    folder: Path, *, cameras=("north", "south"), serve=("modbus",), extra="", more=None
+):
+    """Run a gateway; `serve` names what listens, `extra` is more TOML for [plant.opcua].
+
+    `more` is further TOML by the table's name.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     ports = {name: free_port() for name in serve}
     text = 'serial = "T1"\n'
     for name, port in ports.items():
-        text += f"[{name}]\nport = {port}\n"
+        text += f"[{name}]\nport = {port}\n" + (more or {}).get(name, "")
         if name == "opcua":
             text += extra or f'users = "{users_file(folder)}"\nstate_dir = "{folder / "state"}"\n'
     config = folder / "plant.toml"

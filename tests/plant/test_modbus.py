@@ -159,6 +159,18 @@ def test_five_requests_in_one_segment_get_five_answers_in_order(speaking):
     assert all(len(pdu) == 252 for _, pdu in answers)
 
 
+def test_pipelined_answers_do_not_wait_for_each_other(speaking):
+    """Small answers that are held back for an acknowledgement cost 40 ms a batch."""
+    took_s = []
+    with connect(speaking) as connection:
+        for _ in range(21):
+            began = time.monotonic()
+            connection.sendall(b"".join(request(number, READ_BLOCK) for number in range(1, 6)))
+            assert [reply(connection)[0] for _ in range(5)] == [1, 2, 3, 4, 5]
+            took_s.append(time.monotonic() - began)
+    assert sorted(took_s)[10] < 0.03
+
+
 def test_a_request_in_single_bytes_is_answered(speaking):
     with connect(speaking) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
