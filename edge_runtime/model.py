@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.bundle import Bundle, graph_name
+from contract.closing import Closing
 from contract.errors import EngineError, EngineMismatchError
 from contract.fingerprint import read_fingerprint
 from contract.pictures import fit_picture
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from contract.segmenter import Run, Segmenter
     from edge_runtime.config import ModelConfig
@@ -38,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class RunningModel:
+class RunningModel(Closing):
     """A segmenter that passed its known-answer test; a context manager that closes it.
 
     A backend that answers only when it is done gets a thread, so that one picture is judged while
@@ -84,17 +83,6 @@ class RunningModel:
             self._thread.shutdown()
             self._thread = None
         self.segmenter.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _fitted(self, pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         fitted = [fit_picture(each, self.segmenter.geometry) for each in pictures]
@@ -173,7 +161,7 @@ def _require_one_size(engine: Path, bundle: Bundle) -> None:
         )
 
 
-class ModelOpener:
+class ModelOpener(Closing):
     """Opens the model each time it is called; an engine that does not fit is built anew meanwhile.
 
     No call waits for the build: until it is done there is no model, and the error says why. A
@@ -217,14 +205,3 @@ class ModelOpener:
         if self._rebuild is not None:
             self._rebuild.close()
             self._rebuild = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

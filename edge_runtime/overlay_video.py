@@ -6,16 +6,15 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from contract.atomic import new_file
+from contract.closing import Closing
 from contract.errors import ConfigError, GasedgeError
 from contract.packages import need
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
 __all__ = ["VIDEO_SUFFIXES", "OverlayVideo"]
 
@@ -23,7 +22,7 @@ VIDEO_SUFFIXES = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
 _LONGEST_GAP_S = 1.0
 
 
-class OverlayVideo:
+class OverlayVideo(Closing):
     """Writes pictures to `path`; the file appears when the video is closed.
 
     Args:
@@ -68,17 +67,6 @@ class OverlayVideo:
             self._writer.release()
             self._writer = None
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _due(self, at_s: float) -> int:
         """How many pictures the file must hold at `at_s`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contract.bundle import Bundle
+from contract.closing import Closing
 from contract.errors import GasedgeError
 from contract.grey_histogram import calibrated_greys, grey_shares
 from contract.pictures import fit_picture
@@ -20,7 +21,6 @@ from edge_runtime.drift import Sample, compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
@@ -120,7 +120,7 @@ class _Job:
     fit: FrameFit
 
 
-class Shadow:
+class Shadow(Closing):
     """Compares pictures on a thread of lowest priority; a context manager.
 
     Whatever it does, and be it hanging, `offer` returns at once.
@@ -167,14 +167,6 @@ class Shadow:
     def __enter__(self) -> Self:
         self._thread.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # Linux: of this thread, and of those

@@ -6,16 +6,14 @@ other runtimes are held against.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from contract.closing import Closing
 from contract.errors import EngineError
 from contract.packages import need
 from contract.segmenter import Segmentation, check_frames, one_line
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -27,7 +25,7 @@ __all__ = ["OnnxRuntimeSegmenter"]
 _ERRORS_ONLY = 3
 
 
-class OnnxRuntimeSegmenter(AbstractContextManager["OnnxRuntimeSegmenter"]):
+class OnnxRuntimeSegmenter(Closing):
     """Runs a deploy graph on the CPU.
 
     Args:
@@ -103,11 +101,3 @@ class OnnxRuntimeSegmenter(AbstractContextManager["OnnxRuntimeSegmenter"]):
     def close(self) -> None:
         """Free the session; a second call does nothing."""
         self._session = None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contract.closing import Closing
 from contract.errors import EngineError
 from contract.packages import need
 from contract.precision import Precision
@@ -22,7 +22,6 @@ from contract.segmenter import Segmentation, check_frames, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenVINORun", "OpenVINOSegmenter"]
 
 
-class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
+class OpenVINOSegmenter(Closing):
     """Runs a deploy graph on the CPU, compiled once for each batch size it meets.
 
     Args:
@@ -119,14 +118,6 @@ class OpenVINOSegmenter(AbstractContextManager["OpenVINOSegmenter"]):
         """Free the compiled graphs; a second call does nothing."""
         self._compiled.clear()
         self._closed = True
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> Any:
         """The model, anew for each batch: kept, it would hold 60 MB that are hardly ever used."""

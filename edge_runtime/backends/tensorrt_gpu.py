@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.closing import Closing
 from contract.errors import EngineError, InputError
 from contract.segmenter import Segmentation
 from edge_runtime.cuda.driver import GpuContext
@@ -17,10 +18,8 @@ from edge_runtime.cuda.transfer_choice import chosen_transfer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from contract.geometry import InputGeometry
     from edge_runtime.cuda.exchange import Transfer
@@ -32,7 +31,7 @@ __all__ = ["TensorRTSegmenter"]
 _log = logging.getLogger(__name__)
 
 
-class TensorRTSegmenter:
+class TensorRTSegmenter(Closing):
     """A `contract.segmenter.Segmenter` on TensorRT; threads may use it one at a time.
 
     Args:
@@ -219,14 +218,3 @@ class TensorRTSegmenter:
         if self._engine is None:
             raise EngineError("this segmenter was closed already")
         return self._engine
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

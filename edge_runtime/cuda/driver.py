@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contract.closing import Closing
 from contract.errors import DeviceError, EngineError, GasedgeError
 from contract.machine import this_machine
 from contract.packages import need
@@ -23,10 +24,8 @@ from edge_runtime.cuda.kernel_images import image_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     from numpy.typing import DTypeLike, NDArray
-    from typing_extensions import Self
 
 __all__ = ["DeviceMemory", "GpuContext", "Kernel"]
 
@@ -76,7 +75,7 @@ class Kernel:
             self._function(*typed, grid=(*grid, 1), block=(*block, 1), stream=stream)
 
 
-class GpuContext:
+class GpuContext(Closing):
     """The primary context of the first GPU and one stream on it.
 
     Raises:
@@ -283,14 +282,3 @@ class GpuContext:
             raise EngineError(
                 f"a copy of {array.nbytes} bytes does not fit {memory.nbytes} bytes of GPU memory"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -17,13 +17,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from contract.closing import Closing
 from edge_runtime.plant.messages import encode_picture, encode_snapshot
 from edge_runtime.reconnect import back_off_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -43,7 +43,7 @@ def peer_uid(connection: socket.socket) -> int:
     return int(_CREDENTIALS.unpack(packed)[1])
 
 
-class PlantLink:
+class PlantLink(Closing):
     """Hands snapshots and pictures to the gateway's Unix socket, newest first in line.
 
     A context manager with one thread. Each camera has one place for a snapshot and one for a
@@ -63,14 +63,6 @@ class PlantLink:
     def __enter__(self) -> Self:
         self._thread.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def superseded(self) -> int:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.closing import Closing
 from contract.errors import InputError
 from edge_runtime.child_process import end_group, python_command
 from edge_runtime.sources.wire import HEADER_BYTES, Header, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from edge_runtime.sources.uri import SourceUri
 
@@ -37,7 +36,7 @@ class SourceEndedError(InputError):
     """A file or folder came to its end, or broke off for good."""
 
 
-class Decoder:
+class Decoder(Closing):
     """A running decoder process of one source.
 
     Raises:
@@ -114,17 +113,6 @@ class Decoder:
     def close(self) -> None:
         """Kill the decoder with all that it started; a second call does nothing."""
         end_group(self._process)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _fill(self, array: NDArray[np.uint8], deadline: float) -> bool:
         left = array.reshape(-1).data

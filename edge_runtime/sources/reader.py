@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from contract.closing import Closing
 from contract.errors import InputError
 from edge_runtime.frames import Frame
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.sources.decoder import Decoder, SourceEndedError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from edge_runtime.latest import LatestFrame
@@ -50,7 +49,7 @@ class ReaderStatus:
     decoder_pid: int = 0
 
 
-class CameraReader:
+class CameraReader(Closing):
     """Reads `uri` into `slot` until closed; a source that fails is tried again for ever.
 
     Args:
@@ -98,14 +97,6 @@ class CameraReader:
     def __enter__(self) -> Self:
         self.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import torch
 
+from contract.closing import Closing
 from contract.label_map import GAS_SMOKE
 from contract.segmenter import Segmentation, check_frames
 from train.networks.checkpoint import network_from_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchSegmenter"]
 
 
-class TorchSegmenter(AbstractContextManager["TorchSegmenter"]):
+class TorchSegmenter(Closing):
     """Runs a trained network in torch, in FP32.
 
     Args:
@@ -74,11 +73,3 @@ class TorchSegmenter(AbstractContextManager["TorchSegmenter"]):
 
     def close(self) -> None:
         """Torch frees the network with its last reference."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
