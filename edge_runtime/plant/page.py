@@ -1,8 +1,7 @@
-"""The live overlay in a browser on this machine: one page, one JSON, one picture a camera.
+"""The browser page of the plant process: live overlay, alarms, trend and clips, and its numbers.
 
 Plain requests and nothing else: the page asks again and again, and calls itself UNKNOWN when it
-gets no answer in time. There is no log-in yet, so it is served on loopback only, and to requests
-that name loopback as their host only (a foreign web page that rebinds its name is refused).
+gets no answer in time. `/metrics`, `/healthz` and `/readyz` are served beside it.
 """
 
 from __future__ import annotations
@@ -11,152 +10,254 @@ import asyncio
 import contextlib
 import importlib.resources
 import logging
+import socket
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from contract.errors import ConfigError
-from contract.tags import TAGS, HealthCode, LeakState, Quality, TagType
-from edge_runtime.plant.config import is_loopback
+from contract.tags import TAGS, Quality
+from edge_runtime.plant.page_actions import act, allowed
+from edge_runtime.plant.page_certificate import page_tls
+from edge_runtime.plant.page_clips import clip, events_json
+from edge_runtime.plant.page_gate import Gate, visitor_of
+from edge_runtime.plant.page_state import alarm_json, camera_json, reasons
+from edge_runtime.plant.page_trend import SAMPLE_S, Trend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-    from contract.tags import Value
+    from contract.alarms import AlarmDesk
     from edge_runtime.plant.config import PageConfig
     from edge_runtime.plant.receiver import Board
 
-__all__ = ["serve_page"]
+__all__ = ["Behind", "serve_page"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 64
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' blob:; style-src 'unsafe-inline'; "
-        "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+_HANDSHAKE_S = 10.0
+_FILES = {
+    "/": "page.html",
+    "/page.css": "page.css",
+    "/page.js": "page.js",
+    "/alarms.js": "alarms.js",
+    "/trend.js": "trend.js",
+    "/theme.js": "theme.js",
+    "/login": "login.html",
+    "/login.js": "login.js",
+    "/icon.svg": "icon.svg",
 }
-_PLAIN = (TagType.BYTES,)  # not in the JSON: the picture shows the mask
+_KINDS = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
 
 
-@contextlib.asynccontextmanager
-async def serve_page(config: PageConfig, board: Board) -> AsyncIterator[int]:
-    """Listen, and yield the port.
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the page shows beside the cameras."""
 
-    Raises:
-        ConfigError: when the address cannot be taken.
-    """
-    html = importlib.resources.files("edge_runtime.plant").joinpath("page.html").read_text("utf-8")
+    desk: AlarmDesk | None = None
+    state_dir: Path | None = None  # for the page's own certificate
+    evidence: Path | None = None  # folder of events
+    metrics: Callable[[], str] | None = None
 
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=html, content_type="text/html")
 
-    async def state(_request: web.Request) -> web.Response:
-        return web.json_response(_state(board))
+class _Handlers:
+    """One method an address."""
 
-    async def picture(request: web.Request) -> web.Response:
-        found = board.pictures.get(request.match_info["camera"])
+    def __init__(self, board: Board, behind: Behind, trend: Trend) -> None:
+        self._board = board
+        self._behind = behind
+        self._trend = trend
+
+    async def state(self, request: web.Request) -> web.Response:
+        visitor = visitor_of(request)
+        session = visitor.session if visitor else None
+        desk = self._behind.desk
+        return web.json_response(
+            {
+                "time_ns": time.time_ns(),
+                "units": {tag.name: tag.unit for tag in TAGS if tag.unit},
+                "cameras": [camera_json(self._board, name) for name in self._board.cameras],
+                "alarms": [alarm_json(each) for each in desk.alarms()] if desk else [],
+                "user": {
+                    "name": visitor.name if visitor else "",
+                    "role": visitor.role.label if visitor else "",
+                    "token": session.token if session else None,
+                    "may": allowed(session.role) if session else [],
+                },
+                "has_evidence": self._behind.evidence is not None,
+            }
+        )
+
+    async def picture(self, request: web.Request) -> web.Response:
+        found = self._board.pictures.get(request.match_info["camera"])
         if found is None:
             raise web.HTTPNotFound(text="no picture yet")
         return web.Response(body=found.jpeg, content_type="image/jpeg")
 
-    application = web.Application(middlewares=[_only_loopback_names])
-    application.router.add_get("/", page)
-    application.router.add_get("/state.json", state)
-    application.router.add_get("/camera/{camera}.jpg", picture)
+    async def trend(self, request: web.Request) -> web.Response:
+        try:
+            return web.json_response(self._trend.of(request.match_info["camera"]))
+        except KeyError:
+            raise web.HTTPNotFound(text="there is no such camera") from None
+
+    async def act(self, request: web.Request) -> web.Response:
+        if self._behind.desk is None:
+            raise web.HTTPNotFound(text="no alarms are kept")
+        return await act(request, self._behind.desk)
+
+    async def events(self, request: web.Request) -> web.Response:
+        del request
+        folder = self._behind.evidence
+        return web.json_response([] if folder is None else await events_json(folder))
+
+    async def clip(self, request: web.Request) -> web.StreamResponse:
+        if self._behind.evidence is None:
+            raise web.HTTPNotFound(text="no evidence is kept")
+        return await clip(request, self._behind.evidence)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        del request
+        if self._behind.metrics is None:
+            raise web.HTTPNotFound(text="no figures are kept")
+        text = self._behind.metrics()
+        kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=text.encode(), headers=kind)
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="the plant process lives\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """503 unless every camera is good; strangers are not told why."""
+        lines = []
+        for name in self._board.cameras:
+            snapshot = self._board.show(name).snapshot
+            if snapshot.quality is not Quality.GOOD:
+                why = " ".join(bit.name or "" for bit in reasons(snapshot))
+                lines.append(f"{name}: {snapshot.quality.name} {why}".rstrip())
+        if not lines:
+            return web.Response(text="every camera is good\n")
+        told = lines if visitor_of(request) else [f"{len(lines)} cameras are not good"]
+        return web.Response(status=503, text="\n".join(told) + "\n")
+
+
+@contextlib.asynccontextmanager
+async def serve_page(
+    config: PageConfig, board: Board, behind: Behind | None = None
+) -> AsyncIterator[int]:
+    """Listen, and yield the port.
+
+    Raises:
+        ConfigError: when the address cannot be taken, or users or certificate cannot be used.
+    """
+    behind = behind or Behind()
+    tls = page_tls(config, behind.state_dir)
+    gate = Gate(config, behind.desk.audit if behind.desk else None)
+    trend = Trend(board.cameras)
+    application = _application(gate, _Handlers(board, behind, trend))
     # a client that does not read must not hold up the end of the process
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, shutdown_timeout=0.5)
     await runner.setup()
-    requests: Any = runner.server
-
-    def bounded() -> asyncio.BaseProtocol:
-        full = len(requests.connections) >= _MAX_CONNECTIONS
-        protocol: asyncio.BaseProtocol = _TurnedAway() if full else requests()
-        return protocol
-
     try:
-        server = await asyncio.get_running_loop().create_server(bounded, config.host, config.port)
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        listener = socket.create_server((config.host, config.port), family=family, backlog=64)
     except OSError as error:
         await runner.cleanup()
         raise ConfigError(
             f"[plant.page] cannot listen on {config.host}:{config.port} ({error})"
         ) from error
-    port: int = server.sockets[0].getsockname()[1]
-    _log.info("page on http://%s:%d/", config.host, port)
+    listener.settimeout(0)
+    port: int = listener.getsockname()[1]
+    _log.info("page on %s://%s:%d/", "https" if tls else "http", config.host, port)
+    tasks = [
+        asyncio.create_task(_accept(listener, tls, runner.server), name="gasedge-page"),
+        asyncio.create_task(_sample(board, trend), name="gasedge-page-trend"),
+    ]
     try:
         yield port
     finally:
-        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        listener.close()
         await runner.cleanup()
 
 
-class _TurnedAway(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+async def _accept(listener: socket.socket, tls: ssl.SSLContext | None, requests: Any) -> None:
+    """Serve connections, so many at a time, counted from before their handshake."""
+    loop = asyncio.get_running_loop()
+    opening: set[asyncio.Task[None]] = set()
 
-
-@web.middleware
-async def _only_loopback_names(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    if not is_loopback(name.strip("[]").lower()):
-        response: web.StreamResponse = web.Response(
-            status=421, text="ask for this page as localhost or 127.0.0.1"
-        )
-    else:
+    async def serve(connection: socket.socket) -> None:
+        patience_s = _HANDSHAKE_S if tls else None
         try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            response = web.Response(status=error.status, text=error.text or error.reason)
-    response.headers.update(_HEADERS)
-    return response
+            await loop.connect_accepted_socket(
+                requests, connection, ssl=tls, ssl_handshake_timeout=patience_s
+            )
+        except (OSError, asyncio.TimeoutError):  # TLS's errors are OSErrors
+            connection.close()
+
+    try:
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor left, or the client is gone already
+                _log.warning("page: a client could not be accepted (%s)", error)
+                await asyncio.sleep(1)
+                continue
+            if len(requests.connections) + len(opening) >= _MAX_CONNECTIONS:
+                connection.close()
+                continue
+            task = asyncio.create_task(serve(connection), name="gasedge-page-client")
+            opening.add(task)
+            task.add_done_callback(opening.discard)
+    finally:
+        for task in opening:
+            task.cancel()
 
 
-def _state(board: Board) -> dict[str, Any]:
-    return {
-        "time_ns": time.time_ns(),
-        "units": {tag.name: tag.unit for tag in TAGS if tag.unit},
-        "cameras": [_camera(board, name) for name in board.cameras],
-    }
+def _application(gate: Gate, handlers: _Handlers) -> web.Application:
+    application = web.Application(middlewares=[gate.middleware()])
+    router = application.router
+    for address, name in _FILES.items():
+        router.add_get(address, _file(name))
+    router.add_get("/state.json", handlers.state)
+    router.add_get("/camera/{camera}.jpg", handlers.picture)
+    router.add_get("/trend/{camera}.json", handlers.trend)
+    router.add_get("/evidence.json", handlers.events)
+    router.add_get("/evidence/{event}/{file}", handlers.clip)
+    router.add_get("/metrics", handlers.metrics)
+    router.add_get("/healthz", handlers.healthz)
+    router.add_get("/readyz", handlers.readyz)
+    router.add_post("/act", handlers.act)
+    router.add_post("/login", gate.log_in)
+    router.add_post("/logout", gate.log_out)
+    return application
 
 
-def _camera(board: Board, name: str) -> dict[str, Any]:
-    shown = board.show(name)
-    snapshot = shown.snapshot
-    picture = board.pictures.get(name)
-    code = HealthCode(int(_number(snapshot.value("Health/Code"))))
-    return {
-        "camera": name,
-        "unit_id": snapshot.unit_id,
-        "quality": snapshot.quality.name,
-        "state": LeakState(int(_number(snapshot.value("Leak/State")))).name
-        if snapshot.quality is not Quality.BAD
-        else LeakState.UNKNOWN.name,
-        "reasons": [each.name for each in HealthCode if each in code],
-        "source_time_ns": snapshot.source_time_ns,
-        "picture_ns": picture.captured_ns if picture else None,
-        "picture_age_ms": _picture_age_ms(picture.captured_ns) if picture else None,
-        "tags": {
-            tag.name: _json(snapshot.value(tag.name)) for tag in TAGS if tag.type not in _PLAIN
-        },
-    }
+def _file(name: str) -> Callable[[web.Request], Any]:
+    folder = importlib.resources.files("edge_runtime.plant").joinpath("page_files")
+    body = folder.joinpath(name).read_bytes()
+    kind = _KINDS[name.rpartition(".")[2]]
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    return answer
 
 
-def _picture_age_ms(captured_ns: int) -> int:
-    return max(0, (time.time_ns() - captured_ns) // 1_000_000)
-
-
-def _number(value: Value) -> float:
-    return value if isinstance(value, (int, float)) else 0
-
-
-def _json(value: Value) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+async def _sample(board: Board, trend: Trend) -> None:
+    while True:
+        for name in board.cameras:
+            trend.add(board.show(name).snapshot, time.time_ns())
+        await asyncio.sleep(SAMPLE_S)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import json
-import shutil
+import re
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
 
-aiohttp = pytest.importorskip("aiohttp")
+from tests.plant.browser import PROGRAM, Browser
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+pytest.importorskip("aiohttp")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +60,18 @@ def test_page_loads_nothing_from_elsewhere_and_says_so_to_the_browser(gateway):
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert headers["Cache-Control"] == "no-store"
-    for elsewhere in (b"http://", b"https://", b'src="//', b"@import"):
-        assert elsewhere not in body
+    assert "unsafe" not in policy
+    assert "data:" not in policy
+    files = re.findall(rb'(?:href|src)="([^"#]+)"', body)
+    assert len(files) >= 4
+    imported = [b"alarms.js", b"trend.js"]
+    for file in [b"", b"login", *files, *imported]:
+        status, headers, text = get(gateway, "/" + file.decode())
+        assert status == 200, file
+        assert headers["Content-Security-Policy"] == policy
+        for elsewhere in (b"https://", b'src="//', b"@import", b"style=", b"onclick", b"eval("):
+            assert elsewhere not in text, file
+        assert set(re.findall(rb"http://[^\"']+", text)) <= {b"http://www.w3.org/2000/svg"}
 
 
 @pytest.mark.parametrize("path", ["/", "/state.json", "/camera/north.jpg", "/nowhere"])
@@ -103,77 +111,22 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_end(plant, tmp_path):
         assert time.monotonic() - ended < 8
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+@pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
 def test_a_page_that_loses_its_gateway_calls_itself_unknown(plant, gateway, tmp_path):
     """In a real browser: the page opens, the gateway stops, and nothing says `no leak` any more."""
-    devtools = plant.free_port()
-    process = subprocess.Popen(
-        [
-            BROWSER,
-            *["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-            f"--user-data-dir={tmp_path}",
-            f"--remote-debugging-port={devtools}",
-            f"http://127.0.0.1:{gateway.ports['page']}/",
-        ],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    address = f"http://127.0.0.1:{gateway.ports['page']}/"
     try:
         with (
             plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)),
-            Tab(plant, devtools) as tab,
+            Browser(tmp_path, address) as browser,
         ):
-            plant.until(lambda: "No leak seen" in tab.text(), within_s=30)
+            browser.until_text("No leak seen", within_s=30)
             gateway.send_signal(signal.SIGSTOP)
-            plant.until(lambda: "No leak seen" not in tab.text(), within_s=8)
-            plant.until(lambda: "UNKNOWN: the gateway does not answer" in tab.text())
+            browser.until(lambda: "No leak seen" not in browser.text(), within_s=8)
+            browser.until_text("UNKNOWN: the gateway does not answer")
             gateway.send_signal(signal.SIGCONT)
-            plant.until(lambda: "No leak seen" in tab.text(), within_s=10)
+            browser.until_text("No leak seen", within_s=10)
+            refused = [each for each in browser.errors if "Content Security" in str(each)]
+            assert refused == []
     finally:
         gateway.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait(20)
-
-
-async def _session():
-    return aiohttp.ClientSession()
-
-
-class Tab:
-    """The browser's first page, asked over its own debugging protocol."""
-
-    def __init__(self, plant, port):
-        self.plant, self.port, self.count = plant, port, 0
-
-    def pages(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        with contextlib.closing(connection), contextlib.suppress(OSError):
-            connection.request("GET", "/json")
-            found = json.loads(connection.getresponse().read())
-            return [each for each in found if each["type"] == "page"]
-        return []
-
-    def __enter__(self):
-        page = self.plant.until(self.pages, within_s=40)[0]
-        self.loop = asyncio.new_event_loop()
-        self.session = self.loop.run_until_complete(_session())
-        connecting = self.session.ws_connect(page["webSocketDebuggerUrl"])
-        self.socket = self.loop.run_until_complete(connecting)
-        return self
-
-    def __exit__(self, *_):
-        self.loop.run_until_complete(self.socket.close())
-        self.loop.run_until_complete(self.session.close())
-        self.loop.close()
-
-    def text(self):
-        return self.loop.run_until_complete(self._text())
-
-    async def _text(self):
-        self.count += 1
-        asked = {"expression": "document.body.innerText", "returnByValue": True}
-        message = {"id": self.count, "method": "Runtime.evaluate", "params": asked}
-        await self.socket.send_json(message)
-        while (answer := await self.socket.receive_json(timeout=10)).get("id") != self.count:
-            pass
-        return answer["result"]["result"].get("value") or ""

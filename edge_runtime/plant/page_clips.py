@@ -1,0 +1,68 @@
+"""The events of the evidence folder, as the page lists and plays them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["clip", "events_json"]
+
+_MOST = 50
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+
+
+async def events_json(folder: Path) -> list[dict[str, Any]]:
+    """The newest events, newest first; what cannot be read is left out."""
+    return await asyncio.to_thread(_events, folder)
+
+
+async def clip(request: web.Request, folder: Path) -> web.StreamResponse:
+    """GET /evidence/{event}/{file}: one file of an event, in parts if the browser asks so.
+
+    Raises:
+        web.HTTPNotFound: when there is no such file; links are none.
+    """
+    event, name = request.match_info["event"], request.match_info["file"]
+    path = folder / event / name
+    fits = _NAME.fullmatch(event) and _NAME.fullmatch(name)
+    if not fits or not await asyncio.to_thread(_is_plain, path):
+        raise web.HTTPNotFound(text="there is no such file; old evidence makes room for new")
+    return web.FileResponse(path)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    try:
+        # names begin with the time, so that their order is that of events
+        names = sorted(each.name for each in folder.iterdir() if _NAME.fullmatch(each.name))
+    except OSError:
+        return []
+    found = []
+    for name in reversed(names[-_MOST:]):
+        try:
+            manifest = json.loads((folder / name / "manifest.json").read_text(encoding="utf-8"))
+            clips = [each for each in manifest["files"] if each.endswith((".webm", ".avi"))]
+            found.append(
+                {
+                    "folder": name,
+                    "camera": str(manifest["camera"]),
+                    "zones": [each["zone"] for each in manifest["alarms"] if each["zone"]],
+                    "onset_ms": int(manifest["onset_ns"]) // 1_000_000,
+                    "seconds": (int(manifest["to_ns"]) - int(manifest["from_ns"])) / 1e9,
+                    "test": bool(manifest["test"]),
+                    "clips": sorted(clips),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
