@@ -1,0 +1,1 @@
+"""What all MQTT interfaces share: one connection, in a thread of its own."""

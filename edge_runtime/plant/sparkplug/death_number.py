@@ -1,0 +1,42 @@
+"""bdSeq: which death belongs to which birth, over restarts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from edge_runtime.plant.private_file import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DeathNumber"]
+
+_log = logging.getLogger(__name__)
+
+
+class DeathNumber:
+    """Counts 0 to 255 and round again, one for each connection that is tried.
+
+    Args:
+        path: file that holds the last one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = -1
+        try:
+            self._last = int(path.read_text(encoding="ascii")) % 256
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            _log.warning("%s: is no number (%s); counting from 0", path, error)
+
+    def next(self) -> int:
+        """The number of the connection that is about to be tried, written down before."""
+        self._last = (self._last + 1) % 256
+        try:
+            write_private(self._path, b"%d\n" % self._last)
+        except OSError as error:
+            _log.warning("%s: cannot be written (%s)", self._path, error)
+        return self._last

@@ -1,0 +1,137 @@
+"""What a host did not get, or may not have got: kept on disk, replayed as historical values.
+
+Sparkplug's data is not acknowledged. What was sent just before a line broke may be lost, so the
+last seconds are kept and replayed as well: a historian takes the same value of the same time twice
+without harm. They are kept in memory, lest a card be written to death: `kill -9` in the very
+seconds in which a line is dead and nobody knows yet loses them, but no alarm, which is an event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from contract.errors import InputError, NotKeptError
+from edge_runtime.outbox import Stream
+from edge_runtime.plant.sparkplug.wire import Payload, decode_payload, encode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_runtime.outbox import Outbox
+    from edge_runtime.plant.sparkplug.wire import Metric
+
+__all__ = ["CONSUMER", "History"]
+
+_log = logging.getLogger(__name__)
+
+CONSUMER = "sparkplug"
+_WRITE_S = 2.0  # what was missed is written in batches of so many seconds
+_BATCH = 500  # metrics of one record, and of one message
+
+
+class History:
+    """Times are seconds of the monotonic clock unless they say otherwise.
+
+    Args:
+        outbox: where it is kept.
+        window_s: how long it can take until a broken line is known as such.
+        per_s: records replayed a second.
+    """
+
+    def __init__(self, outbox: Outbox, *, window_s: float, per_s: float = 20.0) -> None:
+        self._outbox = outbox
+        self._window_s = window_s
+        self._gap_s = 1 / per_s
+        self._recent: deque[tuple[float, str, tuple[Metric, ...]]] = deque()
+        self._missed: list[tuple[str, tuple[Metric, ...]]] = []
+        self._written_s = 0.0
+        self._replayed: deque[tuple[float, int]] = deque()  # and not yet surely arrived
+        self._next_s = 0.0
+        self._is_full = False
+
+    def sent(self, device: str, metrics: Sequence[Metric], now_s: float) -> None:
+        """Remember what was just sent; `device` is "" for the node itself."""
+        self._recent.append((now_s, device, _kept(metrics)))
+        while now_s - self._recent[0][0] > self._window_s:
+            self._recent.popleft()
+
+    def missed(self, device: str, metrics: Sequence[Metric]) -> None:
+        """Keep what could not be sent."""
+        self._missed.append((device, _kept(metrics)))
+
+    def broke_off(self) -> None:
+        """The line is gone: what was sent last comes again when there is another."""
+        self._missed[:0] = [(device, metrics) for _, device, metrics in self._recent]
+        self._recent.clear()
+        self._replayed.clear()
+
+    def turn(self, now_s: float, now_ns: int, *, at_once: bool = False) -> None:
+        """Write down what was missed, and forget what surely arrived.
+
+        Args:
+            now_s: monotonic.
+            now_ns: UTC.
+            at_once: write what there is, as before the process ends.
+        """
+        if self._missed and (at_once or now_s - self._written_s >= _WRITE_S):
+            self._written_s = now_s
+            self._write(now_ns)
+        arrived = None
+        while self._replayed and now_s - self._replayed[0][0] > self._window_s:
+            arrived = self._replayed.popleft()[1]
+        if arrived is not None:
+            self._try(lambda: self._outbox.delivered(CONSUMER, Stream.TELEMETRY, arrived))
+
+    def due(self, now_s: float) -> tuple[str, tuple[Metric, ...]] | None:
+        """The next record to replay, when one is due; the values are marked as historical."""
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + self._gap_s
+        last = self._replayed[-1][1] if self._replayed else 0
+        try:
+            waiting = self._outbox.waiting(CONSUMER, Stream.TELEMETRY, len(self._replayed) + 1)
+        except NotKeptError as error:
+            _log.debug("history cannot be read: %s", error)
+            return None
+        record = next((each for each in waiting if each.n > last), None)
+        if record is None:
+            self._next_s = now_s + 1.0
+            return None
+        self._replayed.append((now_s, record.n))
+        device, _, body = record.body.partition(b"\n")
+        try:
+            return device.decode(), decode_payload(body).metrics
+        except (InputError, UnicodeDecodeError) as error:
+            _log.warning("a record of history is damaged and passed over: %s", error)
+            return None
+
+    def _write(self, now_ns: int) -> None:
+        by_device: dict[str, list[Metric]] = {}
+        for device, metrics in self._missed:
+            by_device.setdefault(device, []).extend(metrics)
+        self._missed.clear()
+
+        def write() -> None:
+            with self._outbox.batch():
+                for device, metrics in by_device.items():
+                    for first in range(0, len(metrics), _BATCH):
+                        payload = Payload(None, tuple(metrics[first : first + _BATCH]))
+                        body = device.encode() + b"\n" + encode_payload(payload)
+                        self._outbox.put(Stream.TELEMETRY, body, now_ns)
+
+        self._try(write)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+            self._is_full = False
+        except NotKeptError as error:
+            if not self._is_full:
+                _log.warning("history is not kept: %s", error)
+            self._is_full = True
+
+
+def _kept(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    return tuple(each for each in metrics if not each.transient)

@@ -1,0 +1,213 @@
+"""Joins the edge node with its connection on one side and the plant process on the other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from contract.roles import Role
+from edge_runtime.plant.freshness import Published
+from edge_runtime.plant.mqtt.connection import MqttConnection
+from edge_runtime.plant.sparkplug.death_number import DeathNumber
+from edge_runtime.plant.sparkplug.history import History
+from edge_runtime.plant.sparkplug.node import EdgeNode, Identity, Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from contract.alarms import Action, Alarm, AlarmDesk
+    from edge_runtime.outbox import Outbox
+    from edge_runtime.plant.mqtt.config import SparkplugConfig
+    from edge_runtime.plant.mqtt.connection import Line, Message
+
+__all__ = ["SparkplugSpeaker", "serve_sparkplug"]
+
+_log = logging.getLogger(__name__)
+
+_WAITING = 4096  # things handed over and not yet looked at: seconds of sixteen cameras
+_TURN_S = 0.5
+_REPLAY_TURN_S = 0.05
+_HOST_S = 5.0  # to say that it is there, when there are other brokers to try
+
+
+class SparkplugSpeaker:
+    """Speaks for one node; `offer` may be called from any thread and never waits.
+
+    Args:
+        config: the table.
+        identity: who speaks.
+        alarms: all of them, as they stand.
+        history: keeps what could not be sent.
+        numbers: of the deaths.
+        act: hands an action to the alarm desk, from this thread.
+    """
+
+    def __init__(
+        self,
+        config: SparkplugConfig,
+        identity: Identity,
+        alarms: Sequence[Alarm],
+        history: History,
+        numbers: DeathNumber,
+        act: Callable[[Action], None],
+    ) -> None:
+        self.client_id = config.client_id or f"gasedge-{identity.group}-{identity.node}"
+        self.dropped = 0  # of what was offered
+        self._node = EdgeNode(identity, alarms, history)
+        self._history = history
+        self._numbers = numbers
+        self._act = act
+        self._many_brokers = len(config.brokers) > 1
+        self._opened_s = 0.0
+        self._offered: deque[Published | Alarm] = deque()
+
+    def offer(self, what: Published | Alarm) -> None:
+        """Hand over how a camera or an alarm is now."""
+        if len(self._offered) >= _WAITING:
+            self.dropped += 1
+            with contextlib.suppress(IndexError):
+                self._offered.popleft()
+        self._offered.append(what)
+
+    def before(self) -> Message:
+        """See `Speaker`."""
+        return self._node.will(self._numbers.next())
+
+    def subscriptions(self) -> list[tuple[str, int]]:
+        """See `Speaker`."""
+        return self._node.subscriptions()
+
+    def opened(self, line: Line) -> None:
+        """See `Speaker`."""
+        self._opened_s = time.monotonic()
+        self._node.can_send = not line.busy
+        self._say(line, self._node.opened(_now()))
+
+    def heard(self, line: Line, topic: str, payload: bytes) -> None:
+        """See `Speaker`."""
+        self._node.can_send = not line.busy
+        heard = self._node.heard(topic, payload, _now())
+        if heard.fault:
+            _log.debug("%s: %s", topic, heard.fault)
+        self._say(line, heard.out)
+        for action in heard.actions:
+            self._act(action)
+
+    def acknowledged(self, number: int) -> None:
+        """See `Speaker`; data is not acknowledged in Sparkplug."""
+
+    def turn(self, line: Line | None) -> float:
+        """See `Speaker`."""
+        now = _now()
+        told = self._take_offers(line, now)
+        self._node.can_send = line is not None and not line.busy
+        told += self._node.turn(now)
+        self._say(line, told)
+        self._history.turn(now.s, time.time_ns())
+        if line is not None:
+            silent = self._many_brokers and now.s - self._opened_s > _HOST_S
+            if self._node.wants_to_leave or (silent and self._node.is_waiting_for_host):
+                line.leave()
+        return _REPLAY_TURN_S if told else _TURN_S
+
+    def farewell(self, line: Line) -> None:
+        """See `Speaker`."""
+        self._say(line, self._node.farewell(_now()))
+
+    def closed(self) -> None:
+        """See `Speaker`."""
+        self._node.closed()
+
+    def end(self) -> None:
+        """Keep what nobody got yet, after the last connection."""
+        self._take_offers(None, _now())
+        self._node.closed()
+        self._history.turn(time.monotonic(), time.time_ns(), at_once=True)
+
+    def _take_offers(self, line: Line | None, now: Moment) -> list[Message]:
+        told: list[Message] = []
+        for _ in range(len(self._offered)):
+            offered = self._offered.popleft()
+            self._node.can_send = line is not None and not line.busy
+            if isinstance(offered, Published):
+                messages = self._node.look(offered, now)
+            else:
+                messages = self._node.alarm(offered, now)
+            told += messages
+        return told
+
+    def _say(self, line: Line | None, messages: Sequence[Message]) -> None:
+        if line is not None:
+            for message in messages:
+                line.say(message)
+
+
+@contextlib.contextmanager
+def serve_sparkplug(
+    config: SparkplugConfig,
+    cameras: Sequence[str],
+    desk: AlarmDesk,
+    outbox: Outbox,
+    state_dir: Path,
+    *,
+    serial: str,
+    version: str,
+    in_loop: Callable[[Callable[[], None]], None],
+) -> Iterator[Callable[[Published], None]]:
+    """Run the edge node in a thread of its own; yields what takes how each camera is now.
+
+    Args:
+        config: the table.
+        cameras: their names.
+        desk: the alarms.
+        outbox: with a consumer `history.CONSUMER` of telemetry.
+        state_dir: holds the number of the last connection.
+        serial: of the box.
+        version: of gasedge.
+        in_loop: calls something in the thread of the desk, soon.
+
+    Raises:
+        ConfigError: when credentials or certificates cannot be used.
+        MissingPackageError: when paho-mqtt is not installed.
+    """
+    role = None if config.commands == "none" else Role[config.commands.upper()]
+    identity = Identity(
+        config.group,
+        config.node or serial,
+        tuple(cameras),
+        {"Properties/Software": f"gasedge {version}", "Properties/Serial": serial},
+        host=config.primary_host,
+        commands=role,
+        masks=config.masks,
+    )
+
+    def act(action: Action) -> None:
+        def ask() -> None:
+            outcome = desk.act(action)
+            _log.info("%s %s: %s", action.kind.label, action.alarm_id, outcome.value)
+
+        in_loop(ask)
+
+    history = History(outbox, window_s=2.0 * config.keepalive_s)
+    numbers = DeathNumber(state_dir / "sparkplug-bdseq")
+    speaker = SparkplugSpeaker(config, identity, desk.alarms(), history, numbers, act)
+    with MqttConnection(config, speaker) as connection:
+
+        def offer(what: Published | Alarm) -> None:
+            speaker.offer(what)
+            connection.wake()
+
+        unlisten = desk.listen(offer)
+        try:
+            yield cast("Callable[[Published], None]", offer)
+        finally:
+            unlisten()
+    speaker.end()
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), time.time_ns() // 1_000_000)
