@@ -80,17 +80,29 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         link = cleanup.enter_context(PlantLink(folder / SOCKET))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
         opener = cleanup.enter_context(ModelOpener())
-        pipeline = Pipeline(config, link, open_model=opener, video=written, folder=folder)
+        raw = None
+        if config.plant.evidence is not None:  # its own link: encoding holds up no value
+            raw = cleanup.enter_context(PlantLink(folder / SOCKET))
+        pipeline = Pipeline(
+            config, link, open_model=opener, video=written, folder=folder, raw_link=raw
+        )
         cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
         return pipeline.run(stop, until_end=until_end)
 
 
 def _plant(config: DaemonConfig, socket: Path) -> int:
+    from edge_runtime.alarms.watched import watched_cameras
     from edge_runtime.plant.gateway import run_gateway
 
     os.nice(_AFTER_FRAMES)
     with _says_that_it_lives(lambda: True):
-        run_gateway(config.plant, [camera.name for camera in config.camera], socket)
+        run_gateway(
+            config.plant,
+            [camera.name for camera in config.camera],
+            socket,
+            watched=watched_cameras(config),
+            config_sha256=config.sha256,
+        )
     return 0
 
 

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from edge_runtime.leaks.config import ZoneConfig
     from edge_runtime.leaks.judge import Judged, LeakSight
 
-__all__ = ["blind_card", "caption", "draw_overlay", "jpeg_from_picture"]
+__all__ = [
+    "RAW_MAX_WIDTH",
+    "RAW_QUALITY",
+    "blind_card",
+    "caption",
+    "draw_overlay",
+    "jpeg_from_picture",
+]
+
+RAW_MAX_WIDTH = 1280
+"""Of a picture that is kept as evidence; most cameras for gas have fewer pixels."""
+RAW_QUALITY = 92
 
 _MAX_WIDTH = 960  # of what is drawn: more costs the device and shows an operator nothing
 _MIN_WIDTH = 480  # less has no room for the words
@@ -102,9 +113,15 @@ def blind_card(snapshot: CameraSnapshot, width: int = 480, height: int = 270) ->
     return card
 
 
-def jpeg_from_picture(picture: NDArray[np.uint8], quality: int = 80) -> bytes:
-    """Encode a BGR picture as JPEG."""
+def jpeg_from_picture(
+    picture: NDArray[np.uint8], quality: int = 80, max_width: int | None = None
+) -> bytes:
+    """Encode a BGR picture as JPEG, made smaller where it is wider than `max_width`."""
     cv2 = need("cv2", extra="cpu")
+    height, width = picture.shape[:2]
+    if max_width is not None and width > max_width:
+        size = max_width, max(1, round(height * max_width / width))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
 

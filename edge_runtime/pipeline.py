@@ -21,7 +21,13 @@ from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
 from edge_runtime.camera_state import ModelFacts, camera_state_of
 from edge_runtime.latest import LatestFrame
-from edge_runtime.overlay import blind_card, draw_overlay, jpeg_from_picture
+from edge_runtime.overlay import (
+    RAW_MAX_WIDTH,
+    RAW_QUALITY,
+    blind_card,
+    draw_overlay,
+    jpeg_from_picture,
+)
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.sources.reader import CameraReader, Phase
@@ -67,6 +73,13 @@ class Link(Protocol):
         """Hand over a camera's overlay picture."""
 
 
+class RawLink(Protocol):
+    """Where the pictures behind the overlays go; it never makes the worker wait."""
+
+    def show_raw(self, camera: str, jpeg: Callable[[], bytes], captured_ns: int) -> None:
+        """Hand over what encodes a camera's picture."""
+
+
 @dataclass(slots=True)
 class _Line:
     """One camera: its reader, its slot and its state."""
@@ -98,6 +111,7 @@ class Pipeline:
         open_model: opens the model and lets it prove itself.
         video: takes the first camera's overlay, too.
         folder: of this daemon alone, where cameras' views outlive a process; None forgets them.
+        raw_link: takes the picture behind each overlay that is shown, as evidence.
     """
 
     def __init__(
@@ -108,13 +122,16 @@ class Pipeline:
         open_model: Callable[[ModelConfig], RunningModel],
         video: OverlayVideo | None = None,
         folder: Path | None = None,
+        raw_link: RawLink | None = None,
     ) -> None:
         self._config = config
         self._link = link
         self._open_model = open_model
         self._video = video
         self._folder = folder
-        self._is_watched = config.plant.page is not None  # nobody else looks at pictures
+        self._raw_link = raw_link
+        plant = config.plant  # nobody else looks at pictures
+        self._is_watched = plant.page is not None or plant.evidence is not None
         self._facts = ModelFacts()
         self._arrived = threading.Event()
         self._may_replay = threading.Event()
@@ -314,6 +331,9 @@ class Pipeline:
         if due:
             line.shown_s = now_s
             self._link.show(line.camera.name, jpeg_from_picture(drawn), frame.captured_ns)
+            if self._raw_link is not None:
+                raw = partial(jpeg_from_picture, frame.picture, RAW_QUALITY, RAW_MAX_WIDTH)
+                self._raw_link.show_raw(line.camera.name, raw, frame.captured_ns)
 
     def _publish(self, line: _Line) -> CameraSnapshot:
         # one at a time: an older snapshot must not overtake a newer one on its way to the link

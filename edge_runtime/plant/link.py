@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contract.closing import Closing
-from edge_runtime.plant.messages import encode_picture, encode_snapshot
+from edge_runtime.plant.messages import RAW, encode_picture, encode_snapshot
 from edge_runtime.reconnect import back_off_s
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class PlantLink(Closing):
     def show(self, camera: str, jpeg: bytes, captured_ns: int) -> None:
         """Hand over a camera's overlay picture; returns at once, whatever the gateway does."""
         self._put(("picture", camera), lambda: encode_picture(camera, jpeg, captured_ns))
+
+    def show_raw(self, camera: str, jpeg: Callable[[], bytes], captured_ns: int) -> None:
+        """Hand over the picture behind an overlay; `jpeg` is called in the link's thread."""
+        self._put(("raw", camera), lambda: encode_picture(camera, jpeg(), captured_ns, RAW))
 
     def close(self) -> None:
         """Stop the thread; closing twice is harmless."""

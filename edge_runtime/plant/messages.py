@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from contract.tags import Tag, Value
 
 __all__ = [
+    "OVERLAY",
     "PREFIX_BYTES",
+    "RAW",
     "Picture",
     "Sent",
     "decode_message",
@@ -37,6 +39,10 @@ _MAGIC = b"GEL1"
 _MAX_HEADER = 64 << 10
 _MAX_BLOB = 8 << 20
 _CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+OVERLAY = "overlay"
+"""View of a picture with mask and state drawn in."""
+RAW = "raw"
+"""View of a picture as the camera took it, for evidence."""
 _MASK = "Mask/Data"
 _LARGEST = {TagType.U8: 0xFF, TagType.U16: 0xFFFF, TagType.U32: 0xFFFF_FFFF}
 _BY_NAME = {tag.name: tag for tag in TAGS}
@@ -53,11 +59,12 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An overlay picture as it arrives."""
+    """A picture as it arrives."""
 
     camera: str
     jpeg: bytes
     captured_ns: int  # UTC
+    view: str = OVERLAY
 
 
 def encode_snapshot(snapshot: CameraSnapshot, *, sent_ns: int, age_ns: int) -> bytes:
@@ -86,13 +93,14 @@ def encode_snapshot(snapshot: CameraSnapshot, *, sent_ns: int, age_ns: int) -> b
     return wire_from_header(header, blob)
 
 
-def encode_picture(camera: str, jpeg: bytes, captured_ns: int) -> bytes:
-    """Put an overlay picture into one message.
+def encode_picture(camera: str, jpeg: bytes, captured_ns: int, view: str = OVERLAY) -> bytes:
+    """Put a picture into one message; `view` is `OVERLAY` or `RAW`.
 
     Raises:
         InputError: when it is too large.
     """
-    return wire_from_header({"kind": "picture", "camera": camera, "captured_ns": captured_ns}, jpeg)
+    header = {"kind": "picture", "camera": camera, "captured_ns": captured_ns, "view": view}
+    return wire_from_header(header, jpeg)
 
 
 def sizes_from_prefix(prefix: bytes) -> tuple[int, int]:
@@ -129,7 +137,9 @@ def message_from_fields(fields: dict[str, Any], blob: bytes) -> Sent | Picture:
     if not _CAMERA.fullmatch(camera):
         raise InputError(f"a camera cannot be named {camera!r}")
     if fields["kind"] == "picture":
-        return Picture(camera, blob, int(fields["captured_ns"]))
+        if fields["view"] not in (OVERLAY, RAW):
+            raise InputError(f"a picture cannot be a view {fields['view']!r}")
+        return Picture(camera, blob, int(fields["captured_ns"]), fields["view"])
     values: dict[str, Value] = {
         name: _checked(_BY_NAME[name], value)
         for name, value in dict(fields["values"]).items()

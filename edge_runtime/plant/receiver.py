@@ -9,14 +9,16 @@ import time
 from typing import TYPE_CHECKING
 
 from contract.errors import InputError
+from edge_runtime.alarms.tag_values import with_own_word
 from edge_runtime.plant.freshness import Limits, hear, published
-from edge_runtime.plant.messages import Picture, decode_message
+from edge_runtime.plant.messages import OVERLAY, Picture, decode_message
 from edge_runtime.plant.private_socket import listen_privately, read_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from edge_runtime.alarms.tag_values import OwnWord
     from edge_runtime.plant.freshness import Heard, Published
     from edge_runtime.plant.messages import Sent
 
@@ -51,9 +53,15 @@ class Board:
         self._heard: dict[str, Heard] = {}
         self._warned: set[str] = set()
         self._listeners: list[Told] = []
+        self.own_word: Callable[[str], OwnWord] | None = None  # the desk's word on a camera
 
     def show(self, camera: str) -> Published:
         """What may be published of a camera at this moment."""
+        heard = self.heard(camera)
+        return with_own_word(heard, self.own_word(camera)) if self.own_word else heard
+
+    def heard(self, camera: str) -> Published:
+        """The same without the desk's word: what its alarms are judged by."""
         return published(
             camera,
             self.cameras.index(camera) + 1,
@@ -87,7 +95,8 @@ class Board:
                 _log.warning("plant link: camera %s is not configured; not published", camera)
             return False
         if isinstance(message, Picture):
-            self.pictures[camera] = message
+            if message.view == OVERLAY:
+                self.pictures[camera] = message
             return True
         # a sender's clock cannot run ahead of ours: they are the same clock
         sent_ns = min(message.sent_ns, self._clock_ns())

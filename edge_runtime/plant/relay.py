@@ -110,7 +110,7 @@ class _Subscriber:
         if isinstance(message, Sent):
             place: tuple[str, ...] = ("snapshot", message.snapshot.camera)
         elif self._pictures:
-            place = ("picture", message.camera)
+            place = ("picture", message.camera, message.view)
         else:
             return
         self._newest[place] = header, blob
