@@ -18,7 +18,7 @@ class Ne107(IntEnum):
 
 
 class HealthCode(IntFlag):
-    """Bits of `Health/Code`: why a camera's quality is not good."""
+    """Bits of `Health/Code`: why a camera's quality is not good, or what needs maintenance."""
 
     NO_CAMERA = 1 << 0
     FROZEN = 1 << 1
@@ -38,8 +38,12 @@ class HealthCode(IntFlag):
     COVERED = 1 << 15
     MOVED = 1 << 16
     TIME_BACK = 1 << 17
+    DRILL = 1 << 18
     NETWORK_DRIFT = 1 << 24
     PICTURE_DRIFT = 1 << 25
+    CHATTERING = 1 << 26
+    NOT_KEPT = 1 << 27
+    DEVICE = 1 << 28
 
     @property
     def meaning(self) -> str:
@@ -66,6 +70,10 @@ _MEANINGS = {
     HealthCode.COVERED: "Nothing is left of the view: a hand, a cap, a bag, dense fog",
     HealthCode.MOVED: "Not the view that was learned: knocked, turned or panned",
     HealthCode.TIME_BACK: "A picture is older than the one before it",
+    HealthCode.DRILL: "A drill is on: the leak is made up",
     HealthCode.NETWORK_DRIFT: "INT8 and FP16 disagree beyond the limit: calibrate anew",
+    HealthCode.CHATTERING: "An alarm comes and goes and is held",
+    HealthCode.NOT_KEPT: "The disk takes neither alarms nor audit: no action is done",
+    HealthCode.DEVICE: "The device needs maintenance: its alarm says why",
     HealthCode.PICTURE_DRIFT: "Pictures are further from the calibration's than the limit",
 }

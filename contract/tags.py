@@ -31,7 +31,7 @@ __all__ = [
     "tag",
 ]
 
-MAP_VERSION = 101
+MAP_VERSION = 102
 MAP_VERSION_REGISTER = 0
 BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
 DISCRETE_INPUTS = 16
@@ -96,14 +96,15 @@ class Tag:
     discrete: int | None = None  # discrete input, function 2
     words: int = -1  # registers taken from `register` on; the type's own length unless given
     derived: bool = False  # worked out by the publisher, whatever a snapshot says
+    own: bool = False  # the plant process' own word: known while nobody is looking, too
 
     def __post_init__(self) -> None:
         if self.words < 0:
             object.__setattr__(self, "words", self.type.words)
 
 
-def _zone_rows(number: int) -> tuple[Tag, Tag, Tag]:
-    """State, area and name of the zone that stands at this place in the configuration."""
+def _zone_rows(number: int) -> tuple[Tag, Tag, Tag, Tag]:
+    """State, area, name and alarm of the zone that stands at this place in the configuration."""
     return (
         Tag(
             f"Zone/State{number}",
@@ -123,7 +124,21 @@ def _zone_rows(number: int) -> tuple[Tag, Tag, Tag]:
             scale=10000,
         ),
         Tag(f"Zone/Name{number}", TagType.TEXT, "", f"Name of zone {number}", unknown=None),
+        Tag(
+            f"Zone/AlarmState{number}",
+            TagType.U8,
+            "",
+            f"As Leak/AlarmState, of zone {number}; all bits set where there is no such zone",
+            unknown=None,
+            register=116 + number,
+            own=True,
+        ),
     )
+
+
+def _alarm_row(name: str, what: str, register: int) -> Tag:
+    said = f"As Leak/AlarmState, of the camera's {what} alarm"
+    return Tag(name, TagType.U8, "", said, unknown=None, register=register, own=True)
 
 
 TAGS: tuple[Tag, ...] = (
@@ -134,6 +149,42 @@ TAGS: tuple[Tag, ...] = (
         "0 none, 1 suspect, 2 leak, 255 unknown: nobody is looking",
         unknown=LeakState.UNKNOWN.value,
         register=2,
+    ),
+    Tag(
+        "Leak/AlarmState",
+        TagType.U8,
+        "",
+        "0 normal, 1 unacknowledged, 2 acknowledged, 3 gone unacknowledged, 4 latched "
+        "unacknowledged, 5 latched, 6 shelved, 7 suppressed by design, 8 out of service",
+        unknown=None,
+        register=3,
+        own=True,
+    ),
+    Tag(
+        "Leak/Unacked",
+        TagType.BOOL,
+        "",
+        "A leak alarm of the camera or of a zone waits to be acknowledged",
+        unknown=False,
+        discrete=1,
+        own=True,
+    ),
+    Tag(
+        "Leak/EventId",
+        TagType.TEXT,
+        "",
+        "UUIDv7 of the leak that Leak/AlarmState speaks of, null before the first",
+        unknown=None,
+        own=True,
+    ),
+    Tag(
+        "Leak/EventCount",
+        TagType.U32,
+        "",
+        "Leak alarms of the camera and its zones so far",
+        unknown=None,
+        register=20,
+        own=True,
     ),
     Tag("Leak/Active", TagType.BOOL, "", "State is 2", unknown=False, discrete=0, derived=True),
     Tag("Leak/Suspect", TagType.BOOL, "", "State is 1", unknown=False, discrete=6, derived=True),
@@ -357,7 +408,35 @@ TAGS: tuple[Tag, ...] = (
         discrete=5,
         derived=True,
     ),
-    Tag("Health/Code", TagType.U32, "bits", "Why quality is not good", unknown=None, register=6),
+    Tag(
+        "Health/Inhibited",
+        TagType.BOOL,
+        "",
+        "A leak or failure alarm of the camera is shelved or out of service",
+        unknown=False,
+        discrete=3,
+        own=True,
+    ),
+    Tag(
+        "Health/Code",
+        TagType.U32,
+        "bits",
+        "Why quality is not good, or what needs maintenance",
+        unknown=None,
+        register=6,
+    ),
+    _alarm_row("Alarm/FailureState", "failure", 26),
+    _alarm_row("Alarm/OffSpecState", "off-specification", 27),
+    _alarm_row("Alarm/MaintenanceState", "maintenance", 28),
+    Tag(
+        "Alarm/Chattering",
+        TagType.BOOL,
+        "",
+        "An alarm of the camera comes and goes too often and is held",
+        unknown=False,
+        discrete=13,
+        own=True,
+    ),
     Tag("Camera/Connected", TagType.BOOL, "", "Pictures arrive", unknown=False, discrete=8),
     Tag(
         "Camera/Frozen",
@@ -387,6 +466,33 @@ TAGS: tuple[Tag, ...] = (
     ),
     Tag("Model/Backend", TagType.TEXT, "", "Backend, precision and device", unknown=None),
     Tag("Sw/Version", TagType.TEXT, "", "gasedge version", unknown=None),
+    Tag(
+        "Outbox/Depth",
+        TagType.U32,
+        "",
+        "Records of the device that a consumer has not acknowledged yet; null without an outbox",
+        unknown=None,
+        register=72,
+        own=True,
+    ),
+    Tag(
+        "Outbox/OldestAgeS",
+        TagType.U32,
+        "s",
+        "Age of the oldest of them",
+        unknown=None,
+        register=74,
+        own=True,
+    ),
+    Tag(
+        "Outbox/Dropped",
+        TagType.U32,
+        "",
+        "Masks and telemetry that room or age did not allow to keep",
+        unknown=None,
+        register=76,
+        own=True,
+    ),
     Tag("Mask/Data", TagType.BYTES, "", "Last gas mask, GEM1 encoded", unknown=None),
     Tag(
         "Drift/Disagreement",
@@ -451,7 +557,7 @@ class CameraSnapshot:
     def value(self, name: str) -> Value:
         """Value of a tag, its `unknown` value where there is none or quality is bad."""
         row = tag(name)
-        always = name.startswith(("Health/", "Model/", "Sw/", "Camera/", "Frame/"))
+        always = row.own or name.startswith(("Health/", "Model/", "Sw/", "Camera/", "Frame/"))
         if self.quality is Quality.BAD and not always:
             return row.unknown
         return self.values.get(name, row.unknown)

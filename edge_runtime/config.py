@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -15,6 +16,7 @@ from contract.config import Section, load_config
 from contract.errors import ConfigError, InputError, IntegrityError
 from contract.precision import Precision
 from contract.tags import ZONES
+from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
 from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.look import SHARP
 from edge_runtime.plant.config import PlantConfig
@@ -76,6 +78,12 @@ class DriftConfig(Section):
     old_after_s: Seconds = 3600.0  # figures older than this are not published
 
 
+class AlarmedZone(ZoneConfig):
+    """`[[camera.zone]]` with an alarm of its own."""
+
+    alarm: ZoneAlarm | None = None  # instead of the camera's leak alarm
+
+
 class CameraConfig(Section):
     """One `[[camera]]`; the first is Modbus unit 1."""
 
@@ -84,7 +92,8 @@ class CameraConfig(Section):
     size: str | None = None  # "640x480": any other size is a fault of the camera
     credentials_file: Path | None = None  # one line "user:password", for rtsp
     leak: LeakConfig | None = None  # instead of [leak]
-    zone: Annotated[tuple[ZoneConfig, ...], Field(max_length=ZONES)] = ()
+    alarm: AlarmConfig | None = None  # instead of [alarm]
+    zone: Annotated[tuple[AlarmedZone, ...], Field(max_length=ZONES)] = ()
     ignore: Annotated[tuple[IgnoreConfig, ...], Field(max_length=64)] = ()
 
     @field_validator("source")
@@ -161,6 +170,7 @@ class DaemonConfig(Section):
     model: ModelConfig
     camera: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=16)]
     leak: LeakConfig = LeakConfig()
+    alarm: AlarmConfig = AlarmConfig()
     health: HealthConfig = HealthConfig()
     drift: DriftConfig = DriftConfig()
     plant: PlantConfig = PlantConfig()
@@ -178,6 +188,11 @@ class DaemonConfig(Section):
     def leak_of(self, camera: CameraConfig) -> LeakConfig:
         """The leak rule of a camera: its own or the common one."""
         return camera.leak or self.leak
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all settings, whether they stand in the file or are defaults."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def load_daemon_config(

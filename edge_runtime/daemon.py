@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end: bool) -> int:
+    from edge_runtime.drill_door import DrillDoor, door_path
     from edge_runtime.model import ModelOpener
     from edge_runtime.overlay_video import OverlayVideo
     from edge_runtime.pipeline import Pipeline
@@ -86,6 +87,8 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         pipeline = Pipeline(
             config, link, open_model=opener, video=written, folder=folder, raw_link=raw
         )
+        if config.plant.state_dir is not None:
+            cleanup.enter_context(DrillDoor(door_path(config.plant.state_dir), pipeline))
         cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
         return pipeline.run(stop, until_end=until_end)
 

@@ -59,15 +59,20 @@ class Database:
 
     Args:
         path: the file; None keeps everything in memory.
+        refusal: why the file cannot be used: nothing is kept, all that should be raises this.
+
+    Raises:
+        NotKeptError: when the file can neither be used nor be put aside.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, refusal: NotKeptError | None = None) -> None:
         self.path = path
+        self.refusal = refusal  # why nothing can be kept
         self.put_aside: Path | None = None  # a broken file that was there
         self._lock = threading.RLock()
         self._depth = 0
         self.on_full: Callable[[], None] = lambda: None  # deletes what may be lost
-        if path is None:
+        if path is None or refusal is not None:
             self._connection = _open(":memory:")
             return
         try:
@@ -77,16 +82,28 @@ class Database:
                 f"{path.parent}: cannot hold the plant's state ({error.strerror})"
             ) from error
         try:
-            self._connection = _open(str(path))
-        except sqlite3.DatabaseError as error:
-            if not _is_broken(error):
-                raise _not_kept(path, error) from error
-            self.put_aside = _put_aside(path)
-            try:
-                self._connection = _open(str(path))
-            except sqlite3.Error as again:
-                raise _not_kept(path, again) from again
+            self._connection = self._opened(path)
+        except sqlite3.Error as error:
+            raise _not_kept(path, error) from error
         self.reserve()
+
+    @classmethod
+    def as_far_as_possible(cls, path: Path) -> Database:
+        """The file, or where it cannot be used, a stand-in that keeps nothing and says so.
+
+        The stand-in knows what alarms the file remembers, where it can at least be read.
+        """
+        try:
+            return cls(path)
+        except NotKeptError as error:
+            _log.error("%s", error)
+            stand_in = cls(path, refusal=error)
+            with contextlib.suppress(sqlite3.Error):
+                read = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+                with contextlib.closing(read):
+                    kept = read.execute("SELECT id, memory FROM alarm").fetchall()
+                stand_in._connection.executemany("INSERT INTO alarm VALUES (?, ?)", kept)
+            return stand_in
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +123,8 @@ class Database:
         Raises:
             NotKeptError: when the disk did not take it.
         """
+        if self.refusal is not None:
+            raise self.refusal
         with self._lock:
             if self._depth:
                 with self._plain():
@@ -143,14 +162,22 @@ class Database:
             with self.transaction():
                 return write()
         except NotKeptError:
-            if self._depth or self.path is None:
+            if self._depth or self.path is None or self.refusal is not None:
                 raise
-            with contextlib.suppress(OSError):
-                self._reserve_path.unlink()
+            self._give_up_reserve()
             with contextlib.suppress(NotKeptError):
                 self.on_full()
             with self.transaction():
                 return write()
+
+    def probe(self) -> None:
+        """Write something.
+
+        Raises:
+            NotKeptError: when the disk does not take it.
+        """
+        with self.transaction():
+            self.rows("INSERT OR REPLACE INTO fact VALUES ('probe', random())")
 
     def reserve(self) -> None:
         """Hold the little room again that a full disk made us give up, where there is enough."""
@@ -161,6 +188,20 @@ class Database:
                 return
             with self._reserve_path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _RESERVE)
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        try:
+            return _open(str(path))
+        except sqlite3.DatabaseError as error:
+            if _is_broken(error):
+                self.put_aside = _put_aside(path)
+            else:
+                self._give_up_reserve()
+        return _open(str(path))
+
+    def _give_up_reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve_path.unlink()
 
     @property
     def _reserve_path(self) -> Path:
@@ -184,6 +225,8 @@ def _open(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_size_limit=4194304")
         _check(connection)
         connection.executescript(_TABLES)
+        if path == ":memory:":  # which may not grow for ever
+            connection.execute("DROP TRIGGER audit_grows")
     except BaseException:
         connection.close()
         raise

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError
 from contract.packages import need
+from edge_runtime.alarms.desk import WatchedCamera
 from edge_runtime.plant.freshness import Limits
+from edge_runtime.plant.keeping import keeping
 from edge_runtime.plant.modbus import serve_modbus
 from edge_runtime.plant.receiver import Board, receive
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edge_runtime.alarms.desk import Desk
     from edge_runtime.plant.config import PlantConfig
+    from edge_runtime.plant.keeping import Keeping
 
 __all__ = ["WATCH_S", "run_gateway"]
 
@@ -38,13 +42,22 @@ _MAX_CAMERAS = 16
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def run_gateway(config: PlantConfig, cameras: Sequence[str], socket_path: Path) -> None:
+def run_gateway(
+    config: PlantConfig,
+    cameras: Sequence[str],
+    socket_path: Path,
+    *,
+    watched: Sequence[WatchedCamera] = (),
+    config_sha256: str = "",
+) -> None:
     """Serve the plant until SIGTERM or SIGINT; the process' main thread runs it.
 
     Args:
         config: what is served; a protocol without its table does not listen.
         cameras: names, 1 to 16; the first is Modbus unit 1.
         socket_path: Unix socket that `PlantLink` connects to, in a folder of its own.
+        watched: how the alarms of each camera behave; without it, by default.
+        config_sha256: of the whole configuration, for the audit journal.
 
     Raises:
         ConfigError: when an address is taken or a setting cannot be used.
@@ -55,15 +68,20 @@ def run_gateway(config: PlantConfig, cameras: Sequence[str], socket_path: Path) 
         raise ConfigError(
             f"cameras {list(cameras)}: 1 to {_MAX_CAMERAS} different names of A-Z a-z 0-9 _ . -"
         )
-    asyncio.run(_serve(config, cameras, socket_path))
+    watched = watched or [WatchedCamera(name) for name in cameras]
+    with keeping(config, watched, config_sha256=config_sha256, consumers={}) as kept:
+        asyncio.run(_serve(config, cameras, socket_path, kept))
 
 
-async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path) -> None:
+async def _serve(
+    config: PlantConfig, cameras: Sequence[str], socket_path: Path, kept: Keeping
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     board = Board(cameras, Limits(config.stale_after_s, config.bad_after_s))
+    board.own_word = kept.desk.own_word
     async with contextlib.AsyncExitStack() as stack:
         if config.modbus is not None:
             served = serve_modbus(config.modbus, board, serial=config.serial)
@@ -80,7 +98,7 @@ async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path)
             served = opcua.serve_opcua(config.opcua, cameras, serial=config.serial)
             tree, _ = await stack.enter_async_context(served)
         _log.info("the plant gateway serves %d cameras", len(cameras))
-        watch = asyncio.create_task(_watch(board, tree), name="gasedge-freshness-watch")
+        watch = asyncio.create_task(_watch(board, kept.desk, tree), name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())
         # the watch never ends by itself: if it fails, the whole process fails, loudly
         await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -90,14 +108,16 @@ async def _serve(config: PlantConfig, cameras: Sequence[str], socket_path: Path)
             await watch
 
 
-async def _watch(board: Board, tree: Any) -> None:
-    """Publish into the OPC UA tree what is true now; log when a camera's quality changes."""
+async def _watch(board: Board, desk: Desk, tree: Any) -> None:
+    """Judge alarms and publish into the OPC UA tree what is true now; log a camera's quality."""
     told: dict[str, tuple[float, Any]] = {}
     qualities: dict[str, Any] = {}
     loop = asyncio.get_running_loop()
     while True:
         board.news.clear()
+        desk.tick()
         for camera in board.cameras:
+            desk.look(board.heard(camera))
             shown = board.show(camera)
             quality = shown.snapshot.quality
             if qualities.get(camera) != quality:

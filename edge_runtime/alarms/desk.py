@@ -1,0 +1,421 @@
+"""The one desk where all alarms are kept: signs come in, changes go out, actions are judged.
+
+A change is told to every listener at once and written down with its audit record in one
+transaction; while the disk refuses, it is told all the same and written down as soon as it can
+be. What a person asks for is done only once it is written down.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from contract.alarms import Action, Alarm, AlarmKind, Outcome
+from contract.audit import Category, Entry
+from contract.errors import ConfigError, NotKeptError
+from contract.tags import HealthCode, Ne107
+from edge_runtime.alarms.clock import machine_now
+from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
+from edge_runtime.alarms.event_id import event_id
+from edge_runtime.alarms.journal import Journal
+from edge_runtime.alarms.machine import AlarmMachine, Memory, Now, Sign, state_of
+from edge_runtime.alarms.memories import Memories
+from edge_runtime.alarms.refusals import Refusals
+from edge_runtime.alarms.signs import failure_sign, leak_sign, ne107_sign, zone_sign
+from edge_runtime.alarms.tag_values import OwnWord, own_word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_runtime.database import Database
+    from edge_runtime.outbox import Figures
+    from edge_runtime.plant.freshness import Published
+
+__all__ = ["DEVICE_ALARM", "Desk", "WatchedCamera"]
+
+_log = logging.getLogger(__name__)
+
+DEVICE_ALARM = "device.maintenance"
+_RETRY_S = 1.0  # between two tries to write down what the disk refused
+_FIGURES_S = 1.0
+_MOST_UNKEPT = 10_000
+_NOT_KEPT = "storage"
+_LOGGED = logging.WARNING
+
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCamera:
+    """A camera and how its alarms behave."""
+
+    name: str
+    config: AlarmConfig = field(default_factory=AlarmConfig)
+    zones: tuple[tuple[str, ZoneAlarm], ...] = ()  # name and rule, in the order of their numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of an alarm that was told and must be written down."""
+
+    alarm: Alarm
+    memory: Memory
+    entry: Entry | None  # None where only the message changed
+    now: Now
+
+
+class Desk:
+    """All alarms of the device; of the plant process' event loop only.
+
+    Args:
+        cameras: whose alarms there are.
+        database: where alarms and audit are kept; one in memory forgets them at the end.
+        clock: what time it is.
+        new_id: id for an event at a time in UTC ns.
+        figures: how the outbox stands at a time in UTC ns.
+
+    Raises:
+        ConfigError: when two alarms would have one id.
+        NotKeptError: when the database cannot be read.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[WatchedCamera],
+        database: Database,
+        *,
+        clock: Callable[[], Now] = machine_now,
+        new_id: Callable[[int], str] = event_id,
+        figures: Callable[[int], Figures] | None = None,
+    ) -> None:
+        self.journal = Journal(database)
+        self._data = database
+        self._memories = Memories(database)
+        self._clock, self._new_id, self._figures = clock, new_id, figures
+        self._cameras = {each.name: each for each in cameras}
+        self._machines = _machines(cameras)
+        self._of = {
+            name: [each for each in self._machines.values() if each.camera == name]
+            for name in (*self._cameras, "")
+        }
+        self._words: dict[str, OwnWord] = {}
+        self._listeners: list[Callable[[Alarm], None]] = []
+        self._writers: list[Callable[[Alarm], None]] = []
+        self._refusals = Refusals()
+        self._reasons: dict[str, str] = {}
+        self._unkept: deque[_Change] = deque(maxlen=_MOST_UNKEPT)
+        self._lost = 0  # of those, for want of memory
+        self._tried_s = self._counted_s = float("-inf")
+        self._counts: Figures | None = None
+        now = clock()
+        for id_, memory in self._memories.read().items():
+            if id_ in self._machines:
+                self._machines[id_].remember(memory, now)
+            else:
+                self._drop(id_, memory)
+        if database.refusal is not None:
+            self._refused_by_the_disk(database.refusal)
+        if database.put_aside is not None:
+            self._tell_of_a_broken_file(database.put_aside.name)
+
+    def alarms(self) -> Sequence[Alarm]:
+        """All alarms, active or not, in a fixed order."""
+        return [each.alarm() for each in self._machines.values()]
+
+    def listen(self, told: Callable[[Alarm], None]) -> Callable[[], None]:
+        """See `AlarmDesk.listen`."""
+        return _added(self._listeners, told)
+
+    def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
+        """See `AlarmDesk.keep_with`."""
+        return _added(self._writers, write)
+
+    def maintain(self, reason: str, text: str | None) -> None:
+        """See `AlarmDesk.maintain`."""
+        if self._reasons.get(reason) == text:
+            return
+        self._words.clear()
+        if text is None:
+            del self._reasons[reason]
+        else:
+            self._reasons[reason] = text
+            _log.warning("maintenance: %s", text)
+
+    def audit(self, entry: Entry) -> bool:
+        """See `AlarmDesk.audit`; too many refusals a minute are counted, not written singly."""
+        now = self._clock()
+        entries = [*self._refusals.due(now.mono_s)]
+        if entry.result == "done" or self._refusals.may_be_written(now.mono_s):
+            entries.append(entry)
+
+        def write() -> None:
+            for each in entries:
+                self.journal.append(each, now)
+
+        try:
+            self._data.keep(write)
+        except NotKeptError as error:
+            self._refused_by_the_disk(error)
+            return False
+        return True
+
+    def look(self, shown: Published) -> None:
+        """Take in what is published of a camera now, before the plant process' own word."""
+        now = self._clock()
+        snapshot = shown.snapshot
+        camera = self._cameras[snapshot.camera]
+        failed = False
+        changes = []
+        for machine in self._of[camera.name]:
+            active = machine.memory.active
+            if machine.kind is AlarmKind.FAILURE:
+                sign = failure_sign(snapshot)
+            elif machine.kind is AlarmKind.OFF_SPEC:
+                sign = ne107_sign(snapshot, Ne107.OFF_SPEC, "Out of specification", failed=failed)
+            elif machine.kind is AlarmKind.MAINTENANCE:
+                text = "Maintenance required"
+                sign = ne107_sign(snapshot, Ne107.MAINTENANCE_REQUIRED, text, failed=failed)
+                sign = self._with_chatter(sign, camera.name)
+            elif machine.zone is None:
+                sign = leak_sign(snapshot, camera.config.leak, active=active)
+            else:
+                number = [name for name, _ in camera.zones].index(machine.zone) + 1
+                rule = camera.zones[number - 1][1]
+                sign = zone_sign(snapshot, number, rule, active=active)
+            changes += self._judged(machine, sign, now)
+            if machine.kind is AlarmKind.FAILURE:
+                failed = machine.memory.active
+        self._settle(changes, now)
+
+    def tick(self) -> None:
+        """What is due by time alone and of no camera; call it about ten times a second."""
+        now = self._clock()
+        if self._figures is not None and now.mono_s - self._counted_s >= _FIGURES_S:
+            self._counted_s = now.mono_s
+            try:
+                self._counts = self._figures(now.utc_ns)
+                self._words.clear()
+            except NotKeptError as error:
+                self._refused_by_the_disk(error)
+        if self._unkept or _NOT_KEPT in self._reasons:
+            self._try_again(now)
+        text = "; ".join(self._reasons.values())
+        sign = Sign(bool(text), text)
+        self._settle(self._judged(self._machines[DEVICE_ALARM], sign, now), now)
+
+    def act(self, action: Action) -> Outcome:
+        """See `AlarmDesk.act`."""
+        now = self._clock()
+        machine = self._machines.get(action.alarm_id)
+        if machine is None:
+            return self._refused(action, Outcome.UNKNOWN_ALARM, "")
+        before = machine.memory
+        if action.role < action.kind.role:
+            return self._refused(action, Outcome.NOT_ALLOWED, state_of(before).name)
+        outcome, memory = machine.asked(action, now)
+        if outcome is not Outcome.DONE:
+            return self._refused(action, outcome, state_of(before).name)
+        entry = _action_entry(action, outcome, state_of(before).name, _shown(memory))
+        change = _Change(machine.alarm(memory), memory, entry, now)
+        try:
+            self._data.keep(lambda: self._write([*self._unkept, change]))
+        except NotKeptError as error:
+            self._refused_by_the_disk(error)
+            return Outcome.NOT_KEPT
+        self._unkept.clear()
+        machine.take_on(memory, now)
+        self._words.pop(machine.camera, None)
+        self._tell(change.alarm)
+        return outcome
+
+    def own_word(self, camera: str) -> OwnWord:
+        """What the plant process itself says of a camera."""
+        word = self._words.get(camera)
+        if word is None:
+            word = self._words[camera] = self._word(self._cameras[camera])
+        return word
+
+    def _with_chatter(self, sign: Sign, camera: str) -> Sign:
+        """A chattering alarm is a matter of maintenance, even while nobody is looking."""
+        which = [each.id for each in self._of[camera] if each.memory.chattering]
+        if not which:
+            return sign
+        return replace(sign, there=True, text=f"{', '.join(which)} comes and goes: it is held")
+
+    def _judged(self, machine: AlarmMachine, sign: Sign, now: Now) -> list[_Change]:
+        before = machine.memory
+        machine.judge(sign, now, self._new_id)
+        after = machine.memory
+        if after == before:
+            return []
+        old, new = _shown(before), _shown(after)
+        again = after.active and before.active and before.acked and not after.acked
+        entry = None
+        if old != new or again or replace(before, message="") != replace(after, message=""):
+            said = "announced again" if old == new else ""
+            entry = Entry(
+                Category.ALARM, machine.id, old=old, new=new, comment=said or after.message
+            )
+        return [_Change(machine.alarm(), after, entry, now)]
+
+    def _settle(self, changes: list[_Change], now: Now) -> None:
+        """Tell of changes and write them down."""
+        if not changes:
+            return
+        for change in changes:
+            self._words.pop(change.alarm.camera, None)
+            if change.entry is not None:
+                _log.log(_LOGGED, "alarm %s: %s", change.alarm.id, change.entry.new)
+            self._tell(change.alarm)
+            self._lost += len(self._unkept) == _MOST_UNKEPT
+            self._unkept.append(change)
+        if now.mono_s - self._tried_s >= _RETRY_S or _NOT_KEPT not in self._reasons:
+            self._try_again(now)
+
+    def _try_again(self, now: Now) -> None:
+        if _NOT_KEPT in self._reasons and now.mono_s - self._tried_s < _RETRY_S:
+            return
+        self._tried_s = now.mono_s
+        try:
+            self._data.keep(lambda: self._write([*self._unkept]))
+            if _NOT_KEPT in self._reasons:
+                self._data.probe()
+        except NotKeptError as error:
+            self._refused_by_the_disk(error)
+            return
+        self._unkept.clear()
+        self._lost = 0
+        if _NOT_KEPT in self._reasons:
+            self.maintain(_NOT_KEPT, None)
+            self._data.reserve()
+            _log.warning("the plant's state can be kept again")
+
+    def _write(self, changes: Sequence[_Change]) -> None:
+        if self._lost:
+            said = f"{self._lost} changes of alarms before this could not be kept"
+            entry = Entry(Category.SYSTEM, "journal", result="lost", comment=said)
+            self.journal.append(entry, self._clock())
+        for change in changes:
+            self._memories.write(change.alarm.id, change.memory)
+            if change.entry is not None:
+                self.journal.append(change.entry, change.now)
+            for write in tuple(self._writers):
+                try:
+                    write(change.alarm)
+                except NotKeptError:
+                    raise
+                except Exception:  # noqa: BLE001 - its fault must not keep the alarm from the disk
+                    _log.exception("what should be kept with alarm %s was not", change.alarm.id)
+
+    def _tell(self, alarm: Alarm) -> None:
+        for told in tuple(self._listeners):
+            try:
+                told(alarm)
+            except Exception:  # noqa: BLE001 - must not keep the alarm from the others
+                _log.exception("an interface did not take alarm %s", alarm.id)
+
+    def _refused(self, action: Action, outcome: Outcome, state: str) -> Outcome:
+        self.audit(_action_entry(action, outcome, state, state))
+        return outcome
+
+    def _refused_by_the_disk(self, error: NotKeptError) -> None:
+        self.maintain(_NOT_KEPT, str(error))
+
+    def _drop(self, id_: str, memory: Memory) -> None:
+        """An alarm that is no longer configured."""
+        entry = Entry(Category.CONFIGURATION, id_, old=_shown(memory), new="no longer configured")
+
+        def write() -> None:
+            self._memories.forget(id_)
+            self.journal.append(entry, self._clock())
+
+        try:
+            self._data.keep(write)
+        except NotKeptError as error:
+            self._refused_by_the_disk(error)
+
+    def _tell_of_a_broken_file(self, name: str) -> None:
+        said = f"the file of alarms and audit was broken and is kept as {name}: see to the disk"
+        self.maintain("broken file", said)
+        self.audit(Entry(Category.SYSTEM, "journal", result="put aside", comment=said))
+
+    def _word(self, camera: WatchedCamera) -> OwnWord:
+        device = HealthCode(0)
+        if _NOT_KEPT in self._reasons:
+            device |= HealthCode.NOT_KEPT
+        if set(self._reasons) - {_NOT_KEPT}:
+            device |= HealthCode.DEVICE
+        machines = self._of[camera.name]
+        return own_word(
+            [each.alarm() for each in machines],
+            [name for name, _ in camera.zones],
+            count=sum(each.memory.count for each in machines if each.kind is AlarmKind.LEAK),
+            device=device,
+            figures=self._counts,
+        )
+
+
+def _machines(cameras: Sequence[WatchedCamera]) -> dict[str, AlarmMachine]:
+    """One machine for each alarm, by id; a camera's failure comes before what it suppresses."""
+    made: list[AlarmMachine] = []
+    for each in cameras:
+        name, config = each.name, each.config
+        made.append(AlarmMachine(f"{name}.leak", name, AlarmKind.LEAK, None, config.leak, config))
+        made += [
+            AlarmMachine(f"{name}.leak.{zone}", name, AlarmKind.LEAK, zone, rule, config)
+            for zone, rule in each.zones
+        ]
+        made += [
+            AlarmMachine(f"{name}.{kind.value}", name, kind, None, rule, config)
+            for kind, rule in (
+                (AlarmKind.FAILURE, config.failure),
+                (AlarmKind.OFF_SPEC, config.off_spec),
+                (AlarmKind.MAINTENANCE, config.maintenance),
+            )
+        ]
+    common = AlarmConfig()
+    rule = common.maintenance.model_copy(update={"on_delay_s": 0.0, "off_delay_s": 0.0})
+    made.append(AlarmMachine(DEVICE_ALARM, "", AlarmKind.MAINTENANCE, None, rule, common))
+    machines = {each.id: each for each in made}
+    if len(machines) < len(made):
+        ids = [each.id for each in made]
+        twice = next(each for each in ids if ids.count(each) > 1)
+        raise ConfigError(
+            f"two alarms would be called {twice}: rename the camera or the zone of that name"
+        )
+    return machines
+
+
+def _shown(memory: Memory) -> str:
+    """A memory as it stands in the journal: its state, and what the state does not say."""
+    facts = [state_of(memory).name]
+    facts += [name for name in ("active", "chattering", "confirmed") if getattr(memory, name)]
+    if memory.shelving is not None:
+        facts.append(f"shelved for {memory.shelving.left_s:.0f} s")
+    return ", ".join(facts)
+
+
+def _action_entry(action: Action, outcome: Outcome, old: str, new: str) -> Entry:
+    return Entry(
+        Category.ACTION,
+        f"{action.kind.label} {action.alarm_id}",
+        who=action.who,
+        role=action.role.label,
+        origin=action.origin,
+        old=old,
+        new=new,
+        result="done" if outcome is Outcome.DONE else outcome.value,
+        comment=action.comment,
+    )
+
+
+def _added(many: list[Told], one: Told) -> Callable[[], None]:
+    many.append(one)
+
+    def end() -> None:
+        if one in many:
+            many.remove(one)
+
+    return end
