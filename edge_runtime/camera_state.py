@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from contract.tags import Value
     from edge_runtime.config import CameraConfig, DaemonConfig, HealthConfig
     from edge_runtime.drift import Sample
+    from edge_runtime.drill import Drill, DrillReport
     from edge_runtime.frames import Frame
     from edge_runtime.leaks.judge import Judged
     from edge_runtime.view_watch import LearnedView
@@ -82,9 +83,10 @@ class CameraState:
         self._version = version
         self._is_test = is_test
         self._drift = drift
+        self._drill: Drill | None = None
         self._lock = threading.Lock()
         self._watch = CameraWatch(health, size, replayed=is_test)
-        self._judge = leaks
+        self._judge = self._told_by = leaks
         self._judged: Judged | None = None  # None while nobody is looking
         self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
         self._masked_s = 0.0
@@ -151,7 +153,11 @@ class CameraState:
             if blind_s > self._watch.lost_after_s:
                 self._forget()
             judged = self._judge.update(frame.picture, mask, score, fit, taken_s, frame.captured_ns)
-            self._judged, self._segmented = judged, frame
+            self._judged, self._told_by, self._segmented = judged, self._judge, frame
+            if self._drill is not None:
+                made_up = self._drill.take(frame, mask, score, fit, judged, round(now_s * 1e9))
+                if made_up is not None:
+                    self._judged, self._told_by = made_up, self._drill.judge
             self._times_s.append(now_s)
             self._latencies_ms.append((now_s - taken_s) * 1e3)
             if int(now_s) != self._beat_second and not self._watch.faults(now_s):
@@ -168,7 +174,35 @@ class CameraState:
                     state=judged.verdict.state.value,
                     model_sha256=model_sha256,
                 )
-            return judged.verdict.state
+            return self._judged.verdict.state
+
+    def begin_drill(self, drill: Drill) -> str:
+        """Lay a made-up leak beside what is seen.
+
+        Returns:
+            Why not; "" when it has begun.
+        """
+        with self._lock:
+            if self._drill is not None and self._drill.is_on:
+                return "a drill is on already"
+            if self._judged is None or self._judged.verdict.state is LeakState.UNKNOWN:
+                return "nobody is looking: the camera is blind, or has just started"
+            if self._judged.verdict.state is not LeakState.NONE:
+                return f"the camera itself says {self._judged.verdict.state.name.lower()}"
+            self._drill = drill
+            return ""
+
+    def end_drill(self, why: str) -> None:
+        """End a drill that is on."""
+        with self._lock:
+            if self._drill is not None:
+                self._drill.end(why)
+
+    @property
+    def drill(self) -> DrillReport | None:
+        """How the last drill stands; None before the first."""
+        with self._lock:
+            return self._drill.report if self._drill is not None else None
 
     def is_due(self, now_s: float) -> bool:
         """Whether a snapshot should go to the plant: at once when the leak state changed."""
@@ -186,9 +220,11 @@ class CameraState:
     def counted(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The last mask's (height, width) classes of the valid field, with the gas that counts."""
         with self._lock:
-            gas = self._judge.mask()
+            gas, made_up = self._told_by.mask(), self._told_by is not self._judge
         if gas.shape != classes.shape:
             return classes
+        if made_up:
+            classes = np.where(gas, np.uint8(GAS_SMOKE), classes)
         return np.where((classes == GAS_SMOKE) & ~gas, np.uint8(BACKGROUND), classes)
 
     def drifted(self, sample: Sample | None, frame: Frame) -> None:
@@ -214,6 +250,10 @@ class CameraState:
         """
         with self._lock:
             faults = self._faults(now_s, reader, model)
+            drilling = HealthCode(0)
+            if self._drill is not None and self._drill.is_on:
+                faults |= HealthCode.TEST_SOURCE
+                drilling = HealthCode.DRILL
             quality = quality_of(faults, stale=self._is_stale(now_s))
             if quality is Quality.BAD and faults & ~(HealthCode.STARTING | HealthCode.TEST_SOURCE):
                 self._forget()
@@ -227,7 +267,7 @@ class CameraState:
                 quality = max(quality, Quality.UNCERTAIN if warnings else quality)
             values |= {
                 "Health/NE107": ne107.value,
-                "Health/Code": int(faults | warnings),
+                "Health/Code": int(faults | warnings | drilling),
                 "Camera/Connected": not faults & (HealthCode.NO_CAMERA | HealthCode.SOURCE_ENDED),
                 "Camera/Frozen": bool(faults & HealthCode.FROZEN),
                 "Camera/Obscured": bool(faults & _OBSCURED),
@@ -250,7 +290,10 @@ class CameraState:
 
     def _forget(self) -> None:
         self._judge.reset()
+        self._told_by = self._judge
         self._judged = self._mask_data = None
+        if self._drill is not None:
+            self._drill.end("the camera cannot be believed any more")
 
     def _faults(self, now_s: float, reader: ReaderStatus, model: ModelFacts) -> HealthCode:
         faults = model.fault

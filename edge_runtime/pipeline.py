@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Protocol
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
 from edge_runtime.camera_state import ModelFacts, camera_state_of
+from edge_runtime.drill import Drill
 from edge_runtime.latest import LatestFrame
+from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.overlay import (
     RAW_MAX_WIDTH,
     RAW_QUALITY,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from contract.tags import CameraSnapshot
     from edge_runtime.camera_state import CameraState
     from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
+    from edge_runtime.drill import DrillReport
     from edge_runtime.frames import Frame
     from edge_runtime.model import RunningModel
     from edge_runtime.overlay_video import OverlayVideo
@@ -146,6 +149,25 @@ class Pipeline:
         """Whether the worker has been on one frame for far too long."""
         since_s = self._busy_since_s
         return since_s is not None and time.monotonic() - since_s > _HUNG_S
+
+    def begin_drill(self, camera: str, seconds: float) -> str:
+        """Lay a made-up leak beside what a camera sees; why not, or ""."""
+        line = next((each for each in self._lines if each.camera.name == camera), None)
+        if line is None:
+            names = ", ".join(each.camera.name for each in self._lines)
+            return f"there is no camera {camera}; there is {names}"
+        rule = self._config.leak_of(line.camera)
+        judge = LeakJudge(rule, line.camera.zone, line.camera.ignore)
+        drill = Drill(judge, rule, begin_ns=time.monotonic_ns(), seconds=seconds)
+        return line.state.begin_drill(drill)
+
+    def drill(self, camera: str) -> DrillReport | None:
+        """How a camera's last drill stands; None before the first."""
+        return next(each.state.drill for each in self._lines if each.camera.name == camera)
+
+    def end_drill(self, camera: str, why: str) -> None:
+        """End a camera's drill, if one is on."""
+        next(each.state for each in self._lines if each.camera.name == camera).end_drill(why)
 
     def run(self, stop: threading.Event, *, until_end: bool = False) -> int:
         """Serve until `stop` is set.
