@@ -64,6 +64,7 @@ class Alarm:
     who: str = ""  # did the last thing that a person did to it
     shelved_until_ns: int | None = None  # UTC
     chattering: bool = False
+    test: bool = False  # raised by a simulated camera, a replay or a drill: nothing leaks
 
     @property
     def retain(self) -> bool:

@@ -46,6 +46,7 @@ class Sign:
     onset_ns: int | None = None  # since when, UTC, where it is known better than by looking
     suppressed: bool = False  # by design
     patient: bool = False  # as may be for a while after a start: then the long delay holds
+    test: bool = False  # what is there is a test's or a drill's
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Memory:
     onset_ns: int = 0
     changed_ns: int = 0
     count: int = 0  # activations so far
+    test: bool = False  # this activation is a test's
     message: str = ""
     comment: str = ""
     who: str = ""
@@ -133,7 +135,14 @@ class AlarmMachine:
         before = self.memory
         memory = replace(before, suppressed=sign.suppressed)
         memory = replace(memory, chattering=self._chatters(sign, now))
-        active = self._after_delays(sign, memory, now)
+        if before.active and before.test and not sign.test:
+            # what comes after a test is another alarm, with its own delay, id and acknowledgement
+            active = False
+            memory = replace(memory, chattering=False)
+            self._begun_s.clear()
+            self._against_s = None
+        else:
+            active = self._after_delays(sign, memory, now)
         if active and not before.active:
             memory = replace(
                 memory,
@@ -144,6 +153,7 @@ class AlarmMachine:
                 event_id=new_id(now.utc_ns),
                 onset_ns=sign.onset_ns or now.utc_ns,
                 count=memory.count + 1,
+                test=sign.test,
                 comment="",
                 who="",
             )
@@ -197,6 +207,7 @@ class AlarmMachine:
             who=memory.who,
             shelved_until_ns=memory.shelving.until_ns if memory.shelving else None,
             chattering=memory.chattering,
+            test=memory.test,
         )
 
     def _chatters(self, sign: Sign, now: Now) -> bool:

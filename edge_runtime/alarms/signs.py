@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["failure_sign", "leak_sign", "ne107_sign", "zone_sign"]
 
-_NO_CAUSE = HealthCode.TEST_SOURCE
+_NO_CAUSE = HealthCode.TEST_SOURCE | HealthCode.DRILL
 _JUST_STARTED = HealthCode.STARTING | HealthCode.PLANT_LINK | HealthCode.TEST_SOURCE
 
 
@@ -29,7 +29,8 @@ def leak_sign(snapshot: CameraSnapshot, rule: LeakAlarm, *, active: bool) -> Sig
     )
     onset_ns = cast("int | None", snapshot.value("Leak/OnsetTime"))
     there = _there(snapshot, snapshot.value("Leak/State"), above=above, active=active)
-    return Sign(there, _leak_text(snapshot, "Gas leak", there), onset_ns, rule.suppressed)
+    text = _leak_text(snapshot, "Gas leak", there)
+    return Sign(there, text, onset_ns, rule.suppressed, test=_is_test(snapshot))
 
 
 def zone_sign(snapshot: CameraSnapshot, number: int, rule: ZoneAlarm, *, active: bool) -> Sign:
@@ -38,9 +39,8 @@ def zone_sign(snapshot: CameraSnapshot, number: int, rule: ZoneAlarm, *, active:
     above = _above(area, rule.area_above, rule.area_deadband, active)
     there = _there(snapshot, snapshot.value(f"Zone/State{number}"), above=above, active=active)
     name = snapshot.value(f"Zone/Name{number}") or number
-    return Sign(
-        there, _leak_text(snapshot, f"Gas leak in zone {name}", there), suppressed=rule.suppressed
-    )
+    text = _leak_text(snapshot, f"Gas leak in zone {name}", there)
+    return Sign(there, text, suppressed=rule.suppressed, test=_is_test(snapshot))
 
 
 def failure_sign(snapshot: CameraSnapshot) -> Sign:
@@ -81,7 +81,7 @@ def _above(value: object, limit: float, deadband: float, active: bool) -> bool: 
 
 
 def _leak_text(snapshot: CameraSnapshot, text: str, there: bool | None) -> str:  # noqa: FBT001
-    test = "TEST: " if HealthCode.TEST_SOURCE in _code(snapshot) else ""
+    test = "TEST: " if _is_test(snapshot) else ""
     held = "; held, nobody is looking" if there is None else ""
     return f"{test}{text}{held}"
 
@@ -89,6 +89,10 @@ def _leak_text(snapshot: CameraSnapshot, text: str, there: bool | None) -> str: 
 def _because(code: HealthCode, otherwise: str) -> str:
     causes = [each.meaning for each in HealthCode if each in code & ~_NO_CAUSE]
     return "; ".join(causes) or otherwise
+
+
+def _is_test(snapshot: CameraSnapshot) -> bool:
+    return HealthCode.TEST_SOURCE in _code(snapshot)
 
 
 def _code(snapshot: CameraSnapshot) -> HealthCode:
