@@ -12,20 +12,17 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contract.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "GENESIS",
     "AuditRecord",
     "Category",
+    "Chain",
     "Entry",
     "chained",
-    "first_fault",
     "record_from_json",
 ]
 
@@ -111,15 +108,23 @@ def record_from_json(text: str) -> AuditRecord:
     return AuditRecord(**values)
 
 
-def first_fault(records: Iterable[AuditRecord]) -> str | None:
-    """What is wrong with a chain of records from the first on; None where nothing is."""
-    previous, n = GENESIS, 0
-    for record in records:
-        if record.n != n + 1:
-            return f"record {record.n} follows record {n}: {record.n - n - 1} are missing"
-        if record.previous != previous:
-            return f"record {record.n} does not follow record {n}: that was another one"
-        if chained(record).hash != record.hash:
-            return f"record {record.n} was changed: its hash is not that of its text"
-        previous, n = record.hash, record.n
-    return None
+@dataclass(slots=True)
+class Chain:
+    """Checks records one after the other, from the first on; stays at the first fault."""
+
+    n: int = 0  # records that were in order
+    hash: str = GENESIS  # of the last of them
+    fault: str = ""
+
+    def take(self, record: AuditRecord) -> None:
+        """Take in the next record."""
+        if self.fault:
+            return
+        if record.n != self.n + 1:
+            self.fault = f"record {record.n} follows record {self.n}"
+        elif record.previous != self.hash:
+            self.fault = f"record {record.n} follows another record {self.n} than the one here"
+        elif chained(record).hash != record.hash:
+            self.fault = f"record {record.n} was changed: its hash is not that of its text"
+        else:
+            self.n, self.hash = record.n, record.hash

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import logging
 import os
 import sqlite3
@@ -16,7 +17,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from contract.errors import NotKeptError
+from contract.errors import ConfigError, NotKeptError
+from edge_runtime.salvage import salvage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,13 +64,15 @@ class Database:
         refusal: why the file cannot be used: nothing is kept, all that should be raises this.
 
     Raises:
+        ConfigError: when another process uses the file.
         NotKeptError: when the file can neither be used nor be put aside.
     """
 
     def __init__(self, path: Path | None, *, refusal: NotKeptError | None = None) -> None:
         self.path = path
         self.refusal = refusal  # why nothing can be kept
-        self.put_aside: Path | None = None  # a broken file that was there
+        self._owner: int | None = None  # the lock that keeps other processes out
+        self.put_aside = ""  # in words, when the file that was there is broken
         self._lock = threading.RLock()
         self._depth = 0
         self.on_full: Callable[[], None] = lambda: None  # deletes what may be lost
@@ -81,9 +85,12 @@ class Database:
             raise NotKeptError(
                 f"{path.parent}: cannot hold the plant's state ({error.strerror})"
             ) from error
+        self._keep_others_out(path)
         try:
             self._connection = self._opened(path)
-        except sqlite3.Error as error:
+            path.chmod(0o600)
+        except (OSError, sqlite3.Error) as error:
+            self._let_others_in()
             raise _not_kept(path, error) from error
         self.reserve()
 
@@ -115,6 +122,7 @@ class Database:
         """Close the file; twice is harmless."""
         with self._lock:
             self._connection.close()
+            self._let_others_in()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -193,11 +201,36 @@ class Database:
         try:
             return _open(str(path))
         except sqlite3.DatabaseError as error:
-            if _is_broken(error):
-                self.put_aside = _put_aside(path)
-            else:
+            if not _is_broken(error):
                 self._give_up_reserve()
-        return _open(str(path))
+                return _open(str(path))
+        aside = _put_aside(path)
+        connection = _open(str(path))
+        self.put_aside = f"{path.name} was broken and is kept as {aside.name}"
+        with contextlib.suppress(sqlite3.Error):  # nothing of it can be read, not even its tables
+            self.put_aside += f"; {salvage(aside, connection)}"
+        return connection
+
+    def _keep_others_out(self, path: Path) -> None:
+        """One process at a time: two would number and chain past each other."""
+        try:
+            self._owner = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise NotKeptError(
+                f"{path.parent}: cannot hold the plant's state ({error.strerror})"
+            ) from error
+        try:
+            fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._let_others_in()
+            raise ConfigError(
+                f"{path.parent}: is the state_dir of another gasedge that runs; give each its own"
+            ) from error
+
+    def _let_others_in(self) -> None:
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def _give_up_reserve(self) -> None:
         with contextlib.suppress(OSError):

@@ -117,8 +117,10 @@ class Desk:
                 self._drop(id_, memory)
         if database.refusal is not None:
             self._refused_by_the_disk(database.refusal)
-        if database.put_aside is not None:
-            self._tell_of_a_broken_file(database.put_aside.name)
+        if database.put_aside:
+            self.maintain("broken file", f"{database.put_aside}; see to the disk")
+            entry = Entry(Category.SYSTEM, "journal", result="broken", comment=database.put_aside)
+            self.audit(entry)
 
     def alarms(self) -> Sequence[Alarm]:
         """All alarms, active or not, in a fixed order."""
@@ -335,11 +337,6 @@ class Desk:
             self._data.keep(write)
         except NotKeptError as error:
             self._refused_by_the_disk(error)
-
-    def _tell_of_a_broken_file(self, name: str) -> None:
-        said = f"the file of alarms and audit was broken and is kept as {name}: see to the disk"
-        self.maintain("broken file", said)
-        self.audit(Entry(Category.SYSTEM, "journal", result="put aside", comment=said))
 
     def _word(self, camera: WatchedCamera) -> OwnWord:
         device = HealthCode(0)
