@@ -128,6 +128,17 @@ class Outbox:
         )
         return [Record(n, stream, at_ns, body) for n, at_ns, body in rows]
 
+    def record(self, stream: Stream, n: int) -> Record | None:
+        """One record; None when it is gone or was dropped.
+
+        Raises:
+            NotKeptError: when the file cannot be read.
+        """
+        rows = self._data.rows(
+            "SELECT n, at_ns, body FROM outbox WHERE stream = ? AND n = ?", (stream.value, n)
+        )
+        return Record(rows[0][0], stream, rows[0][1], rows[0][2]) if rows else None
+
     def delivered(self, consumer: str, stream: Stream, n: int) -> None:
         """The peer of `consumer` acknowledged every record up to `n`; what all have got goes.
 

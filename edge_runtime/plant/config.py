@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from contract.config import Section
+from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig
 
 __all__ = [
     "EvidenceConfig",
@@ -168,8 +169,18 @@ class PlantConfig(Section):
     opcua: OpcUaConfig | None = None
     modbus: ModbusConfig | None = None
     page: PageConfig | None = None
+    sparkplug: SparkplugConfig | None = None
+    events: EventsConfig | None = None
     evidence: EvidenceConfig | None = None
     syslog: SyslogConfig | None = None
+
+    @model_validator(mode="after")
+    def _what_is_delivered_is_kept(self) -> PlantConfig:
+        if self.state_dir is None and (self.sparkplug or self.events):
+            raise ValueError(
+                "sparkplug and events keep on disk what was not delivered: set state_dir"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stale_comes_before_bad(self) -> PlantConfig:

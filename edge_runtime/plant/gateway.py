@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
 from contract.packages import need
@@ -19,14 +19,18 @@ from edge_runtime.alarms.desk import WatchedCamera
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.keeping import keeping
 from edge_runtime.plant.modbus import serve_modbus
+from edge_runtime.plant.mqtt.serve import consumers, serve_mqtt
 from edge_runtime.plant.receiver import Board, receive
+from edge_runtime.plant.relay import RELAY, serve_relay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from contract.tags import Quality
     from edge_runtime.alarms.desk import Desk
     from edge_runtime.plant.config import PlantConfig
+    from edge_runtime.plant.freshness import Published
     from edge_runtime.plant.keeping import Keeping
 
 __all__ = ["WATCH_S", "run_gateway"]
@@ -36,8 +40,6 @@ _log = logging.getLogger(__name__)
 WATCH_S = 0.1
 """Seconds between two looks at the board: values grow old by time alone."""
 _REST_S = 0.03  # and do not look more often than this when much arrives
-_TREE_S = 0.08  # writing dozens of OPC UA nodes costs more than the rest of this process
-_URGENT = ("Leak/State", "Health/Code")  # what never waits for that
 _MAX_CAMERAS = 16
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -69,12 +71,16 @@ def run_gateway(
             f"cameras {list(cameras)}: 1 to {_MAX_CAMERAS} different names of A-Z a-z 0-9 _ . -"
         )
     watched = watched or [WatchedCamera(name) for name in cameras]
-    with keeping(config, watched, config_sha256=config_sha256, consumers={}) as kept:
-        asyncio.run(_serve(config, cameras, socket_path, kept))
+    with keeping(config, watched, config_sha256=config_sha256, consumers=consumers(config)) as kept:
+        asyncio.run(_serve(config, cameras, socket_path, kept, config_sha256))
 
 
 async def _serve(
-    config: PlantConfig, cameras: Sequence[str], socket_path: Path, kept: Keeping
+    config: PlantConfig,
+    cameras: Sequence[str],
+    socket_path: Path,
+    kept: Keeping,
+    config_sha256: str,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,15 +96,15 @@ async def _serve(
             need("aiohttp", extra="scada")
             page = need("edge_runtime.plant.page", extra="scada")
             await stack.enter_async_context(page.serve_page(config.page, board))
+        spoken = serve_mqtt(config, board, kept, loop, config_sha256=config_sha256)
+        offer = stack.enter_context(spoken)
+        relay = serve_relay(board, kept.desk, socket_path.with_name(RELAY))
+        await stack.enter_async_context(relay)
         await stack.enter_async_context(receive(board, socket_path))
-        tree: Any = None  # last: its address space takes a second or more to make
-        if config.opcua is not None:
-            need("asyncua", extra="scada")
-            opcua = need("edge_runtime.plant.opcua", extra="scada")
-            served = opcua.serve_opcua(config.opcua, cameras, serial=config.serial)
-            tree, _ = await stack.enter_async_context(served)
         _log.info("the plant gateway serves %d cameras", len(cameras))
-        watch = asyncio.create_task(_watch(board, kept.desk, tree), name="gasedge-freshness-watch")
+        watch = asyncio.create_task(
+            _watch(board, kept.desk, tree, offer), name="gasedge-freshness-watch"
+        )
         ending = asyncio.create_task(stop.wait())
         # the watch never ends by itself: if it fails, the whole process fails, loudly
         await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,8 +114,8 @@ async def _serve(
             await watch
 
 
-async def _watch(board: Board, desk: Desk, tree: Any) -> None:
-    """Judge alarms and publish into the OPC UA tree what is true now; log a camera's quality."""
+async def _watch(board: Board, desk: Desk, tree: Any, offer: Callable[[Published], None]) -> None:
+    """Judge alarms and publish what is true now; log a camera's quality."""
     told: dict[str, tuple[float, Any]] = {}
     qualities: dict[str, Any] = {}
     loop = asyncio.get_running_loop()
@@ -119,15 +125,11 @@ async def _watch(board: Board, desk: Desk, tree: Any) -> None:
         for camera in board.cameras:
             desk.look(board.heard(camera))
             shown = board.show(camera)
+            offer(shown)
             quality = shown.snapshot.quality
             if qualities.get(camera) != quality:
                 qualities[camera] = quality
                 _log.info("camera %s: quality is %s", camera, quality.name)
-            urgent = (quality, *(shown.snapshot.value(name) for name in _URGENT))
-            at_s, before = told.get(camera, (0.0, None))
-            if tree is not None and (urgent != before or loop.time() - at_s >= _TREE_S):
-                told[camera] = loop.time(), urgent
-                await tree.publish(shown)
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(board.news.wait(), WATCH_S - _REST_S)

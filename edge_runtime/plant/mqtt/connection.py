@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from contract.closing import Closing
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.plant.mqtt.config import credentials
@@ -24,7 +25,6 @@ from edge_runtime.reconnect import back_off_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -96,8 +96,8 @@ class Speaker(Protocol):
         """The connection is gone, however that came about."""
 
 
-class MqttConnection:
-    """Keeps a speaker connected. A context manager with one thread.
+class MqttConnection(Closing):
+    """Keeps a speaker connected, with one thread once it was started.
 
     Args:
         config: brokers and how to enter.
@@ -125,17 +125,10 @@ class MqttConnection:
             target=self._run, name=f"gasedge-mqtt-{speaker.client_id}", daemon=True
         )
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Begin to connect."""
         self._thread.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def connected_to(self) -> Address | None:

@@ -35,12 +35,12 @@ class History:
     """Times are seconds of the monotonic clock unless they say otherwise.
 
     Args:
-        outbox: where it is kept.
+        outbox: where it is kept; None where there is no disk for it.
         window_s: how long it can take until a broken line is known as such.
         per_s: records replayed a second.
     """
 
-    def __init__(self, outbox: Outbox, *, window_s: float, per_s: float = 20.0) -> None:
+    def __init__(self, outbox: Outbox | None, *, window_s: float, per_s: float = 20.0) -> None:
         self._outbox = outbox
         self._window_s = window_s
         self._gap_s = 1 / per_s
@@ -81,12 +81,13 @@ class History:
         arrived = None
         while self._replayed and now_s - self._replayed[0][0] > self._window_s:
             arrived = self._replayed.popleft()[1]
-        if arrived is not None:
-            self._try(lambda: self._outbox.delivered(CONSUMER, Stream.TELEMETRY, arrived))
+        outbox = self._outbox
+        if arrived is not None and outbox is not None:
+            self._try(lambda: outbox.delivered(CONSUMER, Stream.TELEMETRY, arrived))
 
     def due(self, now_s: float) -> tuple[str, tuple[Metric, ...]] | None:
         """The next record to replay, when one is due; the values are marked as historical."""
-        if now_s < self._next_s:
+        if now_s < self._next_s or self._outbox is None:
             return None
         self._next_s = now_s + self._gap_s
         last = self._replayed[-1][1] if self._replayed else 0
@@ -108,18 +109,21 @@ class History:
             return None
 
     def _write(self, now_ns: int) -> None:
+        outbox = self._outbox
         by_device: dict[str, list[Metric]] = {}
         for device, metrics in self._missed:
             by_device.setdefault(device, []).extend(metrics)
         self._missed.clear()
+        if outbox is None:
+            return
 
         def write() -> None:
-            with self._outbox.batch():
+            with outbox.batch():
                 for device, metrics in by_device.items():
                     for first in range(0, len(metrics), _BATCH):
                         payload = Payload(None, tuple(metrics[first : first + _BATCH]))
                         body = device.encode() + b"\n" + encode_payload(payload)
-                        self._outbox.put(Stream.TELEMETRY, body, now_ns)
+                        outbox.put(Stream.TELEMETRY, body, now_ns)
 
         self._try(write)
 

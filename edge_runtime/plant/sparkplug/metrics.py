@@ -21,7 +21,7 @@ BAD, GOOD, STALE = 0, 192, 500
 
 Scalar = bool | float | str | bytes | None
 
-_LEAK_DATA = ("Leak", "Zone", "Frame", "Mask")  # what is seen in frames
+_SEEN = ("Leak", "Zone", "Frame", "Mask")  # groups of tags
 _CORNERS = ("X", "Y", "Width", "Height")
 _TYPES = {
     TagType.BOOL: DataType.BOOLEAN,
@@ -43,17 +43,10 @@ class TagMetric:
 
     name: str
     tag: Tag
-    part: int | None = None  # of a box
-
-    @property
-    def group(self) -> str:
-        """The first part of its name."""
-        return self.name.partition("/")[0]
-
-    @property
-    def transient(self) -> bool:
-        """Whether it is of now only, and not for a historian."""
-        return self.tag.type is TagType.BYTES
+    part: int | None  # of a box
+    is_own_word: bool  # the plant process' own: good even when nothing else is
+    is_seen: bool  # in frames
+    transient: bool  # of now only, and not for a historian
 
     def metric(self, value: Scalar, quality: int | None, at_ms: int) -> Metric:
         """As it is told, by its name; good quality need not be mentioned."""
@@ -80,11 +73,14 @@ class TagMetric:
 
 
 def _of_tag(tag: Tag) -> Iterator[TagMetric]:
+    group = tag.name.partition("/")[0]
+    own = tag.own or group == "Health"
+    kind = (own, group in _SEEN, tag.type is TagType.BYTES)
     if tag.type is TagType.BOX:
         for part, corner in enumerate(_CORNERS):
-            yield TagMetric(f"{tag.name}/{corner}", tag, part)
+            yield TagMetric(f"{tag.name}/{corner}", tag, part, *kind)
     else:
-        yield TagMetric(tag.name, tag)
+        yield TagMetric(tag.name, tag, None, *kind)
 
 
 METRICS: tuple[TagMetric, ...] = tuple(each for tag in TAGS for each in _of_tag(tag))
@@ -98,23 +94,19 @@ def current(shown: Published, now_ms: int) -> Iterator[tuple[TagMetric, Scalar, 
     """
     snapshot = shown.snapshot
     captured_ms = snapshot.source_time_ns // 1_000_000
-    qualities: dict[str, int] = {}
+    seen_quality, fact_quality = _qualities(shown)
     for row in METRICS:
-        if row.group not in qualities:
-            qualities[row.group] = _quality(row.group, shown)
-        quality = qualities[row.group]
+        quality = GOOD
+        if not row.is_own_word:
+            quality = seen_quality if row.is_seen else fact_quality
         value = row.taken_from(snapshot.value(row.tag.name))
-        seen = quality == GOOD and value is not None and row.group != "Health"
+        seen = quality == GOOD and value is not None and not row.is_own_word
         yield row, value, quality, captured_ms if seen else now_ms
 
 
-def _quality(group: str, shown: Published) -> int:
-    """What the device says of its own health is good even when nothing else is."""
-    if group == "Health":
-        return GOOD
+def _qualities(shown: Published) -> tuple[int, int]:
+    """Of what is seen in frames, and of facts about camera and model."""
     if not shown.heard:
-        return BAD
-    if group not in _LEAK_DATA:
-        return GOOD
+        return BAD, BAD
     quality = shown.snapshot.quality
-    return {Quality.STALE: STALE, Quality.BAD: BAD}.get(quality, GOOD)
+    return {Quality.STALE: STALE, Quality.BAD: BAD}.get(quality, GOOD), GOOD

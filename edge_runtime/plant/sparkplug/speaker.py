@@ -6,25 +6,22 @@ import contextlib
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from contract.roles import Role
 from edge_runtime.plant.freshness import Published
-from edge_runtime.plant.mqtt.connection import MqttConnection
-from edge_runtime.plant.sparkplug.death_number import DeathNumber
-from edge_runtime.plant.sparkplug.history import History
-from edge_runtime.plant.sparkplug.node import EdgeNode, Identity, Moment
+from edge_runtime.plant.sparkplug.node import EdgeNode, Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from contract.alarms import Action, Alarm, AlarmDesk
-    from edge_runtime.outbox import Outbox
+    from contract.alarms import Action, Alarm
     from edge_runtime.plant.mqtt.config import SparkplugConfig
     from edge_runtime.plant.mqtt.connection import Line, Message
+    from edge_runtime.plant.sparkplug.death_number import DeathNumber
+    from edge_runtime.plant.sparkplug.history import History
+    from edge_runtime.plant.sparkplug.node import Identity
 
-__all__ = ["SparkplugSpeaker", "serve_sparkplug"]
+__all__ = ["SparkplugSpeaker"]
 
 _log = logging.getLogger(__name__)
 
@@ -144,69 +141,6 @@ class SparkplugSpeaker:
         if line is not None:
             for message in messages:
                 line.say(message)
-
-
-@contextlib.contextmanager
-def serve_sparkplug(
-    config: SparkplugConfig,
-    cameras: Sequence[str],
-    desk: AlarmDesk,
-    outbox: Outbox,
-    state_dir: Path,
-    *,
-    serial: str,
-    version: str,
-    in_loop: Callable[[Callable[[], None]], None],
-) -> Iterator[Callable[[Published], None]]:
-    """Run the edge node in a thread of its own; yields what takes how each camera is now.
-
-    Args:
-        config: the table.
-        cameras: their names.
-        desk: the alarms.
-        outbox: with a consumer `history.CONSUMER` of telemetry.
-        state_dir: holds the number of the last connection.
-        serial: of the box.
-        version: of gasedge.
-        in_loop: calls something in the thread of the desk, soon.
-
-    Raises:
-        ConfigError: when credentials or certificates cannot be used.
-        MissingPackageError: when paho-mqtt is not installed.
-    """
-    role = None if config.commands == "none" else Role[config.commands.upper()]
-    identity = Identity(
-        config.group,
-        config.node or serial,
-        tuple(cameras),
-        {"Properties/Software": f"gasedge {version}", "Properties/Serial": serial},
-        host=config.primary_host,
-        commands=role,
-        masks=config.masks,
-    )
-
-    def act(action: Action) -> None:
-        def ask() -> None:
-            outcome = desk.act(action)
-            _log.info("%s %s: %s", action.kind.label, action.alarm_id, outcome.value)
-
-        in_loop(ask)
-
-    history = History(outbox, window_s=2.0 * config.keepalive_s)
-    numbers = DeathNumber(state_dir / "sparkplug-bdseq")
-    speaker = SparkplugSpeaker(config, identity, desk.alarms(), history, numbers, act)
-    with MqttConnection(config, speaker) as connection:
-
-        def offer(what: Published | Alarm) -> None:
-            speaker.offer(what)
-            connection.wake()
-
-        unlisten = desk.listen(offer)
-        try:
-            yield cast("Callable[[Published], None]", offer)
-        finally:
-            unlisten()
-    speaker.end()
 
 
 def _now() -> Moment:
