@@ -287,7 +287,7 @@ def _put_aside(path: Path) -> Path:
     return aside
 
 
-def _not_kept(path: Path | None, error: sqlite3.Error) -> NotKeptError:
+def _not_kept(path: Path | None, error: sqlite3.Error | OSError) -> NotKeptError:
     return NotKeptError(
         f"{path or 'memory'}: the plant's state cannot be kept ({error}); see to the disk"
     )

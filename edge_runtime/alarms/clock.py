@@ -31,7 +31,7 @@ def machine_now() -> Now:
 def _is_synchronised() -> bool:
     """Whether the kernel says that a time server keeps its clock: adjtimex(2)."""
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (AttributeError, OSError):
         return False
     return 0 <= state < _NOT_SYNCHRONISED

@@ -38,7 +38,7 @@ def zone_sign(snapshot: CameraSnapshot, number: int, rule: ZoneAlarm, *, active:
     area = snapshot.value(f"Zone/AreaFraction{number}")
     above = _above(area, rule.area_above, rule.area_deadband, active)
     there = _there(snapshot, snapshot.value(f"Zone/State{number}"), above=above, active=active)
-    name = snapshot.value(f"Zone/Name{number}") or number
+    name = str(snapshot.value(f"Zone/Name{number}") or number)
     text = _leak_text(snapshot, f"Gas leak in zone {name}", there)
     return Sign(there, text, suppressed=rule.suppressed, test=_is_test(snapshot))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from contract.alarms import Alarm, AlarmKind, AlarmState
@@ -31,8 +31,8 @@ _LARGEST = 0xFFFF_FFFF
 class OwnWord:
     """Tags that the plant process fills in, and warnings that it adds to a camera's health."""
 
-    values: Mapping[str, Value]
-    warnings: HealthCode
+    values: Mapping[str, Value] = field(default_factory=dict)
+    warnings: HealthCode = field(default_factory=lambda: HealthCode(0))
 
 
 def own_word(
