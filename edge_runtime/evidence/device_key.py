@@ -1,0 +1,67 @@
+"""The device's own Ed25519 key, with which it signs what it saw; made once, kept private."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from contract.errors import ConfigError
+from contract.packages import need
+from edge_runtime.plant.private_file import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["KEY", "PUBLIC_KEY", "device_key", "fingerprint", "public_pem"]
+
+KEY = "evidence-key.pem"
+PUBLIC_KEY = "evidence-public.pem"
+
+
+def device_key(folder: Path) -> Any:
+    """The private key in `folder`, made at the first call; the public one lies beside it.
+
+    Raises:
+        ConfigError: when it cannot be kept, read, or others may read it.
+    """
+    serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
+    ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="scada")
+    path = folder / KEY
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            key = ed25519.Ed25519PrivateKey.generate()
+            pem = key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            write_private(path, pem)
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(f"{path}: others may read the key; run: chmod 600 {path}")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        (folder / PUBLIC_KEY).write_bytes(public_pem(key))
+    except OSError as error:
+        raise ConfigError(f"{path}: the key cannot be kept ({error})") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: is damaged ({error}); put a copy back, or remove it for a new key, which "
+            f"whoever checks evidence must be told"
+        ) from error
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise ConfigError(f"{path}: is no Ed25519 key; remove it, and a new one is made")
+    return key
+
+
+def public_pem(key: Any) -> bytes:
+    """The public half of a private key, as PEM."""
+    serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
+    data: bytes = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return data
+
+
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of a public key's PEM text, to compare by eye."""
+    return hashlib.sha256(pem).hexdigest()

@@ -1,0 +1,240 @@
+"""The recorder process: hears the gateway's relay, keeps the last seconds, writes what leaks show.
+
+It stands behind everything else: when it is slow, hung or dead no value, alarm or frame waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from contract.alarms import Alarm
+from contract.audit import Category, Entry
+from contract.errors import ConfigError, GasedgeError
+from contract.tags import TagType, tag
+from edge_runtime.evidence.device_key import device_key
+from edge_runtime.evidence.event_folder import MANIFEST, Device, Written, write_event
+from edge_runtime.evidence.preroll import Moment
+from edge_runtime.evidence.recording import Recordings
+from edge_runtime.evidence.retention import make_room
+from edge_runtime.plant.freshness import Limits
+from edge_runtime.plant.messages import Picture, Sent
+from edge_runtime.plant.receiver import Board
+from edge_runtime.plant.relay import RelayClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from edge_runtime.evidence.recording import Recording
+    from edge_runtime.plant.config import EvidenceConfig, PlantConfig
+
+__all__ = ["run_recorder"]
+
+_log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_ROOM_S = 600.0  # between two looks at the limits while nothing happens
+_VALUES_S = 0.2  # of a camera's values and masks at most so often
+_SPOOL = ".spool-"
+_PARTIAL = ".partial-"
+_MASK = "Mask/Data"
+_REASON = "evidence"
+
+
+def run_recorder(
+    config: PlantConfig,
+    cameras: Sequence[str],
+    relay: Path,
+    *,
+    config_sha256: str,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Record until SIGTERM or SIGINT; the process' main thread runs it.
+
+    Args:
+        config: of the plant; its evidence table and state_dir must be there.
+        cameras: their names.
+        relay: the gateway's relay socket.
+        config_sha256: of the whole configuration, for the manifests.
+        beat: called whenever the process still works.
+
+    Raises:
+        ConfigError: when folder or key cannot be used.
+    """
+    evidence, state_dir = config.evidence, config.state_dir
+    if evidence is None or state_dir is None:
+        raise ConfigError("[plant.evidence] and [plant] state_dir are needed to record")
+    os.umask(0o077)
+    device = Device(config.serial, config_sha256, device_key(state_dir))
+    try:
+        evidence.folder.mkdir(parents=True, exist_ok=True)
+        for left in (*evidence.folder.glob(f"{_SPOOL}*"), *evidence.folder.glob(f"{_PARTIAL}*")):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        known = _known_events(evidence.folder)
+        _new_spool(evidence.folder).close()
+    except OSError as error:
+        raise ConfigError(
+            f"[plant.evidence] folder {evidence.folder}: cannot be written ({error})"
+        ) from error
+    board = Board(cameras, Limits(config.stale_after_s, config.bad_after_s))
+    asyncio.run(_Recorder(evidence, board, device, known, relay, beat).run())
+
+
+class _Recorder:
+    """All that one process does, on one loop; clips are written in a thread."""
+
+    def __init__(
+        self,
+        config: EvidenceConfig,
+        board: Board,
+        device: Device,
+        known: set[str],
+        relay: Path,
+        beat: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._device = device
+        self._beat = beat
+        self._recordings = Recordings(
+            board.cameras,
+            pre_s=config.pre_s,
+            post_s=config.post_s,
+            memory_bytes=config.memory_mb << 20,
+            new_spool=lambda: _new_spool(config.folder),
+            known=known,
+        )
+        self._client = RelayClient(relay, board, pictures=True, heard=self._heard)
+        self._last_s: dict[str, float] = {}  # when a camera's values were last kept
+
+    async def run(self) -> None:
+        """Until a signal says stop; recordings under way are written before."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        hearing = asyncio.create_task(self._client.run(), name="gasedge-recorder-relay")
+        writing: asyncio.Task[None] | None = None
+        waiting: list[Recording] = []
+        looked_s = float("-inf")
+        _log.info("evidence is kept in %s", self._config.folder)
+        while not stop.is_set():
+            self._beat()
+            waiting += self._recordings.finished(time.monotonic())
+            if writing is not None and writing.done():
+                writing = None
+            if writing is None and (waiting or time.monotonic() - looked_s >= _ROOM_S):
+                looked_s = time.monotonic()
+                # one at a time: clips take memory and a core
+                writing = asyncio.create_task(self._write(waiting[:1]), name="gasedge-evidence")
+                del waiting[:1]
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stop.wait(), _TICK_S)
+        if writing is not None:
+            await writing
+        await self._write([*waiting, *self._recordings.all_running()])
+        hearing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await hearing
+
+    def _heard(self, message: Sent | Picture | Alarm) -> None:
+        now_s = time.monotonic()
+        try:
+            if isinstance(message, Alarm):
+                self._recordings.heard(message, now_s)
+            elif isinstance(message, Picture):
+                moment = Moment(now_s, message.captured_ns, message.view, message.jpeg)
+                self._recordings.saw(message.camera, moment)
+            elif now_s - self._last_s.get(message.snapshot.camera, 0.0) >= _VALUES_S:
+                self._last_s[message.snapshot.camera] = now_s
+                self._recordings.saw(message.snapshot.camera, _moment(message, now_s))
+        except OSError as error:
+            self._troubled(f"a recording was given up: the disk refuses it ({error})")
+            camera = message.snapshot.camera if isinstance(message, Sent) else message.camera
+            if (given_up := self._recordings.give_up(camera)) is not None:
+                given_up.close()
+
+    async def _write(self, recordings: Sequence[Recording]) -> None:
+        failed = False
+        for recording in recordings:
+            try:
+                written = await asyncio.to_thread(self._write_one, recording)
+                self._tell(written)
+            except (GasedgeError, OSError) as error:
+                failed = True
+                self._troubled(f"{recording.camera}: evidence of a leak was not kept: {error}")
+                for event_id in recording.event_ids:
+                    said = Entry(Category.SYSTEM, f"evidence {event_id}", result="not kept")
+                    self._client.note(said)
+            finally:
+                recording.close()
+        try:
+            room = await asyncio.to_thread(make_room, self._config, time.time())
+        except OSError as error:
+            self._troubled(f"{self._config.folder}: cannot be looked at ({error})")
+            return
+        if room.is_short:
+            self._troubled(
+                f"the disk of {self._config.folder} has less than {self._config.free_mb} MB free: "
+                f"events are kept without clips"
+            )
+        elif recordings and not failed:
+            self._client.maintain(_REASON, None)
+
+    def _write_one(self, recording: Recording) -> Written:
+        room = make_room(self._config, time.time())
+        root = self._config.folder
+        try:
+            return write_event(root, recording, self._device, clips=not room.is_short)
+        except GasedgeError as error:
+            _log.warning("%s; once more without clips", error)
+            return write_event(root, recording, self._device, clips=False)
+
+    def _tell(self, written: Written) -> None:
+        _log.info("evidence %s, manifest %s", written.folder, written.sha256)
+        for event_id in written.event_ids:
+            entry = Entry(
+                Category.SYSTEM,
+                f"evidence {event_id}",
+                new=written.sha256,
+                comment=written.folder,
+            )
+            self._client.note(entry)
+
+    def _troubled(self, text: str) -> None:
+        _log.error("%s", text)
+        self._client.maintain(_REASON, text)
+
+
+def _moment(message: Sent, now_s: float) -> Moment:
+    snapshot = message.snapshot
+    values: dict[str, Any] = {
+        name: value
+        for name, value in snapshot.values.items()
+        if tag(name).type is not TagType.BYTES
+    }
+    values |= {"quality": snapshot.quality.name, "heartbeat": snapshot.heartbeat}
+    mask = cast("bytes", snapshot.values.get(_MASK) or b"")
+    return Moment(now_s, snapshot.source_time_ns, None, mask, values)
+
+
+def _new_spool(folder: Path) -> BinaryIO:
+    """A file that is gone as soon as it is closed, on the disk that will hold the event."""
+    return cast("BinaryIO", tempfile.TemporaryFile(prefix=_SPOOL, dir=folder, buffering=0))
+
+
+def _known_events(folder: Path) -> set[str]:
+    """Ids of the events that have evidence already."""
+    known: set[str] = set()
+    for path in folder.glob(f"[!.]*/{MANIFEST}"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known.update(map(str, json.loads(path.read_bytes())["event_ids"]))
+    return known
