@@ -19,7 +19,14 @@ from contract.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["HEADER_BYTES", "MAX_PIXELS", "DecodedMask", "decode_mask", "encode_mask"]
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_PIXELS",
+    "DecodedMask",
+    "decode_mask",
+    "encode_mask",
+    "size_of_mask",
+]
 
 _HEADER = struct.Struct("<4sBBHHHQQQHHI32s")
 HEADER_BYTES = _HEADER.size
@@ -94,6 +101,14 @@ def encode_mask(
     except (struct.error, ValueError) as error:
         raise InputError(f"a value does not fit the mask format: {error}") from error
     return header + payload
+
+
+def size_of_mask(data: bytes) -> tuple[int, int] | None:
+    """Width and height as the header says, without decoding; None when it is no mask."""
+    if len(data) < HEADER_BYTES or not data.startswith(_MAGIC):
+        return None
+    fields = _HEADER.unpack_from(data)
+    return fields[3], fields[4]
 
 
 def decode_mask(data: bytes) -> DecodedMask:

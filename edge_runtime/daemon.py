@@ -1,4 +1,4 @@
-"""The two children of `gasedge run`: the frames process and the plant process.
+"""The children of `gasedge run`: the frames process, the plant process and the OPC UA process.
 
 Each says that it lives with a byte a second on its standard output; one that falls silent is killed
 by the supervisor, whatever holds it.
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 SOCKET = "plant.sock"
 _ALIVE_S = 1.0
+_HUNG_S = 10.0  # an event loop that did nothing for so long hangs
+_AFTER_PLANT = 10  # what a flood of clients asks comes after alarms and the other interfaces
 _AFTER_FRAMES = 5  # a third of the frames process' share of a busy core, whatever clients ask
 
 
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
     Exit codes: 0 done, 1 failed, 2 configuration, 4 the backend needs a new process.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("frames", "plant"))
+    parser.add_argument("role", choices=("frames", "plant", "opcua"))
     parser.add_argument("config", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--log", type=int, default=logging.INFO)
@@ -56,6 +59,8 @@ def main(arguments: list[str]) -> int:
         config = load_daemon_config(given.config)
         if given.role == "plant":
             return _plant(config, given.folder / SOCKET)
+        if given.role == "opcua":
+            return _opcua(config, given.folder)
         return _frames(config, given.folder, given.video, until_end=given.until_end)
     except GasedgeError as error:
         _log.critical("%s", error)
@@ -105,6 +110,25 @@ def _plant(config: DaemonConfig, socket: Path) -> int:
             socket,
             watched=watched_cameras(config),
             config_sha256=config.sha256,
+        )
+    return 0
+
+
+def _opcua(config: DaemonConfig, folder: Path) -> int:
+    from edge_runtime.alarms.watched import watched_cameras
+    from edge_runtime.plant.relay import RELAY
+
+    need("asyncua", extra="scada")
+    process = need("edge_runtime.plant.opcua_process", extra="scada")
+    os.nice(_AFTER_PLANT)
+    beats = [float("inf")]  # it takes its time to make the first
+    with _says_that_it_lives(lambda: time.monotonic() - beats[0] < _HUNG_S):
+        process.run_opcua(
+            config.plant,
+            [camera.name for camera in config.camera],
+            folder / RELAY,
+            longest_s={each.name: each.config.shelve_max_s for each in watched_cameras(config)},
+            beat=lambda: beats.__setitem__(0, time.monotonic()),
         )
     return 0
 

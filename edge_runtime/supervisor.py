@@ -1,4 +1,4 @@
-"""The parent of `gasedge run`: keeps the frames process and the plant process alive.
+"""The parent of `gasedge run`: keeps the frames process, the plant process and others alive.
 
 It does nothing else, so there is little in it that could fail. When the frames process is gone the
 plant process says *unknown* by itself; when the plant process is gone the frames go on.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
 from edge_runtime.child_process import end_group, python_command
+from edge_runtime.config import load_daemon_config
 from edge_runtime.restart import RestartPolicy
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ def supervise(
         common = [str(config), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
+        beside = [("plant", ()), ("frames", frames), *((role, ()) for role in _beside(config))]
         children = [
-            _Child("plant", python_command("edge_runtime.daemon", "plant", *common)),
-            _Child("frames", python_command("edge_runtime.daemon", "frames", *common, *frames)),
+            _Child(role, python_command("edge_runtime.daemon", role, *common, *more))
+            for role, more in beside
         ]
         for child in children:
             cleanup.callback(child.close)
@@ -150,6 +152,12 @@ def supervise(
                 child.restart_if_due()
             select.select([], [], [], _TICK_MS / 1000)
         return INTERRUPTED if stopped() == signal.SIGINT else 0
+
+
+def _beside(config: Path) -> list[str]:
+    """The processes that this configuration asks for beside frames and plant."""
+    plant = load_daemon_config(config).plant
+    return ["opcua"] if plant.opcua is not None else []
 
 
 def _judge(child: _Child, code: int, *, until_end: bool) -> int | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError
 from contract.packages import need
@@ -14,12 +13,12 @@ from edge_runtime.plant.private_file import write_private
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["device_certificate"]
+__all__ = ["days_left", "device_certificate", "renew_certificate"]
 
 _log = logging.getLogger(__name__)
 
+_CERTIFICATE = "opcua.der"
 _DAYS = 3650
-_WARN_DAYS = 30
 
 
 def device_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
@@ -34,7 +33,7 @@ def device_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
     """
     x509 = need("cryptography.x509", extra="scada")
     serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
-    certificate_path, key_path = folder / "opcua.der", folder / "opcua-key.pem"
+    certificate_path, key_path = folder / _CERTIFICATE, folder / "opcua-key.pem"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (certificate_path.exists() and key_path.exists()):
@@ -58,24 +57,71 @@ def device_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
         )
     if key_path.stat().st_mode & 0o077:
         raise ConfigError(f"{key_path}: others may read the key; run: chmod 600 {key_path}")
-    left = certificate.not_valid_after_utc - dt.datetime.now(dt.timezone.utc)
-    if left.days < _WARN_DAYS:
-        _log.warning(
-            "%s expires in %d days; remove it and opcua-key.pem for new ones, and let the "
-            "clients trust the new certificate",
-            certificate_path,
-            left.days,
-        )
     return certificate_path, key_path
 
 
+def days_left(folder: Path, now_s: float) -> float:
+    """Days until the device's certificate ends; less than 0 when it did.
+
+    Args:
+        folder: where `device_certificate` keeps it.
+        now_s: UTC, seconds since 1970.
+
+    Raises:
+        ConfigError: when there is none that can be read.
+    """
+    return (_read(folder).not_valid_after_utc.timestamp() - now_s) / 86_400
+
+
+def renew_certificate(folder: Path) -> Path:
+    """Make a new certificate with the same key and names; the old one is kept as `.old`.
+
+    The daemon takes it at its next start, and clients must be told to trust it.
+
+    Raises:
+        ConfigError: when there is no certificate with its key, or the folder cannot be written.
+    """
+    x509 = need("cryptography.x509", extra="scada")
+    serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
+    old = _read(folder)
+    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uri = names.get_values_for_type(x509.UniformResourceIdentifier)[0]
+    certificate_path, key_path = device_certificate(folder, uri)
+    key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+    try:
+        write_private(certificate_path.with_suffix(".der.old"), certificate_path.read_bytes())
+        _sign(certificate_path, key, uri)
+    except OSError as error:
+        raise ConfigError(f"{certificate_path}: cannot be written ({error})") from error
+    return certificate_path
+
+
+def _read(folder: Path) -> Any:
+    x509 = need("cryptography.x509", extra="scada")
+    path = folder / _CERTIFICATE
+    try:
+        return x509.load_der_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: no certificate of the device can be read there ({error}); "
+            f"it is made at the first start"
+        ) from error
+
+
 def _make(certificate_path: Path, key_path: Path, application_uri: str) -> None:
+    generate = need("asyncua.crypto.cert_gen", extra="scada")
+    key = generate.generate_private_key()
+    write_private(key_path, generate.dump_private_key_as_pem(key))
+    _sign(certificate_path, key, application_uri)
+    _log.info("made the device's OPC UA certificate %s", certificate_path)
+
+
+def _sign(certificate_path: Path, key: Any, application_uri: str) -> None:
     x509 = need("cryptography.x509", extra="scada")
     serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
     oid = need("cryptography.x509.oid", extra="scada")
     generate = need("asyncua.crypto.cert_gen", extra="scada")
     host = socket.gethostname()
-    key = generate.generate_private_key()
     certificate = generate.generate_self_signed_app_certificate(
         key,
         f"gasedge@{host}"[:64],
@@ -84,6 +130,4 @@ def _make(certificate_path: Path, key_path: Path, application_uri: str) -> None:
         [oid.ExtendedKeyUsageOID.SERVER_AUTH],
         days=_DAYS,
     )
-    write_private(key_path, generate.dump_private_key_as_pem(key))
     write_private(certificate_path, certificate.public_bytes(serialization.Encoding.DER))
-    _log.info("made the device's OPC UA certificate %s", certificate_path)

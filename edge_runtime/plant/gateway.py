@@ -95,16 +95,14 @@ async def _serve(
         if config.page is not None:
             need("aiohttp", extra="scada")
             page = need("edge_runtime.plant.page", extra="scada")
-            await stack.enter_async_context(page.serve_page(config.page, board))
+            await stack.enter_async_context(page.serve_page(config, board, kept))
         spoken = serve_mqtt(config, board, kept, loop, config_sha256=config_sha256)
         offer = stack.enter_context(spoken)
         relay = serve_relay(board, kept.desk, socket_path.with_name(RELAY))
         await stack.enter_async_context(relay)
         await stack.enter_async_context(receive(board, socket_path))
         _log.info("the plant gateway serves %d cameras", len(cameras))
-        watch = asyncio.create_task(
-            _watch(board, kept.desk, tree, offer), name="gasedge-freshness-watch"
-        )
+        watch = asyncio.create_task(_watch(board, kept.desk, offer), name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())
         # the watch never ends by itself: if it fails, the whole process fails, loudly
         await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,11 +112,9 @@ async def _serve(
             await watch
 
 
-async def _watch(board: Board, desk: Desk, tree: Any, offer: Callable[[Published], None]) -> None:
+async def _watch(board: Board, desk: Desk, offer: Callable[[Published], None]) -> None:
     """Judge alarms and publish what is true now; log a camera's quality."""
-    told: dict[str, tuple[float, Any]] = {}
-    qualities: dict[str, Any] = {}
-    loop = asyncio.get_running_loop()
+    qualities: dict[str, Quality] = {}
     while True:
         board.news.clear()
         desk.tick()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import secrets
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
@@ -18,13 +17,19 @@ from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
-from cryptography import x509
 
-from contract.errors import ConfigError, GasedgeError
+from contract.audit import Category, Entry
+from contract.errors import GasedgeError
+from contract.roles import Role
+from edge_runtime.plant.opcua_items import BoundedItems
+from edge_runtime.plant.opcua_session import PlantSession
+from edge_runtime.plant.trust import keep_rejected, read_certificate, trusted_certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from edge_runtime.plant.opcua_methods import Methods
     from edge_runtime.plant.users import Users
 
 __all__ = ["Doorkeeper", "GuardedBinaryServer", "GuardedServer", "read_only"]
@@ -38,12 +43,12 @@ _FASTEST_MS = 50.0
 _FORBIDDEN = (
     ua.ObjectIds.WriteRequest_Encoding_DefaultBinary,
     ua.ObjectIds.HistoryReadRequest_Encoding_DefaultBinary,
-    ua.ObjectIds.CallRequest_Encoding_DefaultBinary,
+    ua.ObjectIds.TransferSubscriptionsRequest_Encoding_DefaultBinary,
 )
 
 
 def read_only() -> Any:
-    """Rules under which nobody writes, calls or changes the address space."""
+    """Rules under which nobody writes or changes the address space; calls go to `Methods` alone."""
     rules = SimpleRoleRuleset()
     allowed = rules._permission_dict[UserRole.User]  # noqa: SLF001 - it has no other way in
     for service in _FORBIDDEN:
@@ -58,13 +63,24 @@ class Doorkeeper:
     Args:
         users: who may enter; None lets everybody in (for loopback without security).
         trusted: folder of client certificates; None takes any certificate.
+        rejected: folder for the certificates of clients that were turned away.
+        note: writes an audit entry down.
     """
 
-    def __init__(self, users: Users | None, trusted: Path | None) -> None:
+    def __init__(
+        self,
+        users: Users | None,
+        trusted: Path | None,
+        rejected: Path | None = None,
+        note: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        self.origin = ""  # of who logs in at this moment
         self._users = users
         self._trusted = trusted
+        self._rejected = rejected
+        self._note = note
         if trusted is not None:
-            _log.info("OPC UA: %d trusted client certificates", len(_certificates(trusted)))
+            _log.info("OPC UA: %d trusted client certificates", len(trusted_certificates(trusted)))
 
     def get_user(
         self,
@@ -77,50 +93,67 @@ class Doorkeeper:
         del iserver
         if self._users is None:
             return User(role=UserRole.User)
+        name = str(username or "")[:64]
         if not certificate:  # none, or the empty one of an unencrypted channel
             _refused.warning("OPC UA: a client without encryption was turned away")
+            self._noted(name, "no encryption")
             return None
         if self._trusted is not None:
-            self._check_trusted(certificate, self._trusted)
+            self._check_trusted(certificate, self._trusted, name)
         try:
-            known = username and password and self._users.log_in(username, password) is not None
+            role = self._users.log_in(username, password) if username and password else None
         except GasedgeError as error:
             _log.error("OPC UA: nobody can log in: %s", error)
             return None
-        if not known:
+        if role is None:
             _refused.warning("OPC UA: user %.64r was turned away", username)
+            self._noted(name, "unknown user, wrong password or too many tries")
             return None
-        _log.info("OPC UA: user %.64r logged in", username)
-        return User(role=UserRole.User, name=username)
+        _log.info("OPC UA: %s %s logged in", role.label, name)
+        self._noted(name, "done", role.label)
+        return User(role=UserRole.User, name=name)
 
-    def _check_trusted(self, certificate: bytes, folder: Path) -> None:
+    def role(self, user: Any) -> Role | None:
+        """What a user may do now; None for who was taken out of the file since the log-in."""
+        if self._users is None:
+            return Role.VIEWER
+        try:
+            return self._users.role(user.name or "")
+        except GasedgeError as error:
+            _log.error("OPC UA: nobody can do anything: %s", error)
+            return None
+
+    def _noted(self, name: str, result: str, role: str = "") -> None:
+        entry = Entry(
+            Category.ACCESS, "log-in", who=name, role=role, origin=self.origin, result=result
+        )
+        self._note(entry)
+
+    def _check_trusted(self, certificate: bytes, folder: Path, name: str) -> None:
         now = dt.datetime.now(dt.timezone.utc)
         try:
-            seen = x509.load_der_x509_certificate(certificate)
-            trusted = certificate in _certificates(folder)
-        except (ValueError, GasedgeError) as error:
+            seen = read_certificate(certificate)
+            known = {each.der for each in trusted_certificates(folder).values()}
+        except GasedgeError as error:
             _refused.warning("OPC UA: client certificate not accepted: %s", error)
+            self._noted(name, "its certificate cannot be read")
             raise ServiceError(ua.StatusCodes.BadCertificateInvalid) from error
-        if not trusted:
-            _refused.warning("OPC UA: an untrusted client was turned away: %s", seen.subject)
+        if certificate not in known:
+            _refused.warning("OPC UA: an untrusted client was turned away: %.200s", seen.subject)
+            self._noted(name, f"untrusted certificate {seen.thumbprint}")
+            self._keep(certificate)
             raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
-        if not seen.not_valid_before_utc <= now <= seen.not_valid_after_utc:
+        if not seen.valid_from <= now <= seen.valid_until:
+            self._noted(name, f"certificate {seen.thumbprint} is out of date")
             raise ServiceError(ua.StatusCodes.BadCertificateTimeInvalid)
 
-
-def _certificates(folder: Path) -> set[bytes]:
-    """Every certificate in a folder (.der, .crt, .cer, .pem), as DER."""
-    found = set()
-    try:
-        for path in folder.iterdir():
-            if path.suffix in {".der", ".crt", ".cer", ".pem"}:
-                data = path.read_bytes()
-                if data.startswith(b"-----"):
-                    data = ssl.PEM_cert_to_DER_cert(data.decode())
-                found.add(data)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: trusted certificates cannot be read ({error})") from error
-    return found
+    def _keep(self, certificate: bytes) -> None:
+        if self._rejected is None:
+            return
+        try:
+            keep_rejected(self._rejected, certificate)
+        except OSError as error:
+            _refused.warning("OPC UA: %s: cannot be kept there (%s)", self._rejected, error)
 
 
 class GuardedServer(InternalServer):  # type: ignore[misc]
@@ -128,6 +161,7 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
 
     def __init__(self, doorkeeper: Doorkeeper, max_clients: int) -> None:
         super().__init__(user_manager=doorkeeper)
+        self.methods: Methods | None = None  # what may be called
         self.allow_remote_admin = False
         self.max_connections = max_clients
         self.max_pending_activation_seconds = 10.0
@@ -143,7 +177,10 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
         async def subscribe_not_too_fast(params: Any, *rest: Any, **named: Any) -> Any:
             asked = params.RequestedPublishingInterval
             params.RequestedPublishingInterval = max(_FASTEST_MS, asked or 0.0)
-            return await subscribe(params, *rest, **named)
+            result = await subscribe(params, *rest, **named)
+            made = self.subscription_service.subscriptions[result.SubscriptionId]
+            made.monitored_item_srv = BoundedItems(made, self.aspace)
+            return result
 
         self.subscription_service.create_subscription = subscribe_not_too_fast
 
@@ -153,7 +190,8 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
             mine = [each for each in self._external_sessions.values() if each.name == name]
             if mine or len(self._external_sessions) >= 4 * self.max_connections:
                 raise ServiceError(ua.StatusCodes.BadTooManySessions)
-        session = super().create_session(name, user or User(), external=external)
+        service = self.subscription_service
+        session = PlantSession(self, self.aspace, service, name, user or User(), external=external)
         if external:
             self.unregister_external_session(session)
             session.auth_token = ua.NodeId(secrets.token_bytes(32), 1)

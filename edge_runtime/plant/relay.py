@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING
 
 from contract.alarms import Alarm, Outcome
 from contract.errors import InputError
+from contract.tags import HealthCode
+from edge_runtime.alarms.tag_values import OwnWord
 from edge_runtime.plant.link import peer_uid
 from edge_runtime.plant.messages import Picture, Sent, wire_from_parts
 from edge_runtime.plant.private_socket import listen_privately, read_message
 from edge_runtime.plant.relay_messages import (
     Answer,
     Asked,
+    Maintain,
+    Note,
     Subscription,
+    Word,
     decode_relayed,
     encode_relayed,
 )
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contract.alarms import Action, AlarmDesk
+    from contract.audit import Entry
     from edge_runtime.plant.receiver import Board
     from edge_runtime.plant.relay_messages import Relayed
 
@@ -47,8 +53,10 @@ RELAY = "relay.sock"
 
 _log = logging.getLogger(__name__)
 
+_MAX_UNREAD = 1 << 20  # bytes that the gateway did not take yet
 _MAX_UNSENT = 1000  # alarms and answers that a subscriber did not take yet
 _ANSWER_S = 5.0
+_WORD_S = 0.2  # between two looks at what the gateway itself says, when nothing else arrives
 
 
 @contextlib.asynccontextmanager
@@ -65,7 +73,7 @@ async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> Async
             if not isinstance(wish, Subscription):
                 _log.warning("plant relay: a process that did not say what it wants was cut off")
                 return
-            outbox = _Subscriber(writer, pictures=wish.pictures)
+            outbox = _Subscriber(writer, board, pictures=wish.pictures)
             for alarm in desk.alarms():
                 outbox.say(alarm)
             sending = asyncio.create_task(outbox.send(), name="gasedge-relay")
@@ -77,6 +85,10 @@ async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> Async
                         asked = decode_relayed(*await read_message(reader))
                         if isinstance(asked, Asked):
                             outbox.say(Answer(asked.n, desk.act(asked.action)))
+                        elif isinstance(asked, Note):
+                            desk.audit(asked.entry)
+                        elif isinstance(asked, Maintain):
+                            desk.maintain(asked.reason, asked.text)
             finally:
                 sending.cancel()
         except InputError as error:
@@ -89,8 +101,10 @@ async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> Async
 class _Subscriber:
     """What waits to be sent to one process."""
 
-    def __init__(self, writer: asyncio.StreamWriter, *, pictures: bool) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, board: Board, *, pictures: bool) -> None:
         self._writer = writer
+        self._board = board
+        self._words: dict[str, OwnWord] = {}  # of each camera, as last sent
         self._pictures = pictures
         self._in_order: deque[bytes] = deque()
         self._newest: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
@@ -120,8 +134,10 @@ class _Subscriber:
         """Send until the connection ends."""
         with contextlib.suppress(ConnectionError):
             while True:
-                await self._news.wait()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), _WORD_S)
                 self._news.clear()
+                self._say_words()
                 while self._in_order or self._newest:
                     if self._in_order:
                         wire = self._in_order.popleft()
@@ -130,6 +146,16 @@ class _Subscriber:
                         wire = wire_from_parts(*self._newest.pop(place))
                     self._writer.write(wire)
                     await self._writer.drain()
+
+    def _say_words(self) -> None:
+        """Say what the gateway says of each camera, where that is new."""
+        if self._board.own_word is None:
+            return
+        for camera in self._board.cameras:
+            word = self._board.own_word(camera)
+            if word != self._words.get(camera):
+                self._words[camera] = word
+                self.say(Word(camera, dict(word.values), int(word.warnings)))
 
 
 class RelayClient:
@@ -154,6 +180,9 @@ class RelayClient:
         self.connected = False
         self._path = socket_path
         self._board = board
+        board.own_word = lambda camera: self._words.get(camera, OwnWord())
+        self._words: dict[str, OwnWord] = {}
+        self._reasons: dict[str, str | None] = {}
         self._pictures = pictures
         self._heard = heard
         self._writer: asyncio.StreamWriter | None = None
@@ -162,18 +191,35 @@ class RelayClient:
 
     async def act(self, action: Action) -> Outcome:
         """Ask the desk; NOT_KEPT when it cannot be reached or does not answer in time."""
-        if self._writer is None:
-            return Outcome.NOT_KEPT
         self._n += 1
         number = self._n
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(encode_relayed(Asked(number, action)))
+            if not self._send(Asked(number, action)):
+                return Outcome.NOT_KEPT
             return await asyncio.wait_for(answer, _ANSWER_S)
         except (asyncio.TimeoutError, InputError):
             return Outcome.NOT_KEPT
         finally:
             self._asked.pop(number, None)
+
+    def note(self, entry: Entry) -> None:
+        """Have this written into the audit journal; lost, and logged, while there is no gateway."""
+        if not self._send(Note(entry)):
+            _log.warning("not in the audit journal, the gateway is gone: %s", entry)
+
+    def maintain(self, reason: str, text: str | None) -> None:
+        """Say why the device needs maintenance, until no text is given; a new gateway is told."""
+        self._reasons[reason] = text
+        self._send(Maintain(reason, text))
+
+    def _send(self, message: Relayed) -> bool:
+        if self._writer is None or self._writer.transport.is_closing():
+            return False
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNREAD:
+            return False
+        self._writer.write(encode_relayed(message))
+        return True
 
     async def run(self) -> None:
         """Listen, and connect again whenever the gateway was gone; ends by cancellation."""
@@ -207,12 +253,17 @@ class RelayClient:
         writer.write(encode_relayed(Subscription(pictures=self._pictures)))
         self._writer = writer
         self.connected = True
+        for reason, text in self._reasons.items():
+            self._send(Maintain(reason, text))
         while True:
             message = decode_relayed(*await read_message(reader))
             if isinstance(message, Answer):
                 answer = self._asked.get(message.n)
                 if answer is not None and not answer.done():
                     answer.set_result(message.outcome)
+                continue
+            if isinstance(message, Word):
+                self._words[message.camera] = OwnWord(message.values, HealthCode(message.warnings))
                 continue
             if isinstance(message, Alarm):
                 self.alarms[message.id] = message

@@ -12,14 +12,28 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from contract.alarms import Action, ActionKind, Alarm, AlarmKind, AlarmState, Outcome
+from contract.audit import Category, Entry
 from contract.errors import InputError
 from contract.roles import Role
 from edge_runtime.plant.messages import message_from_fields, wire_from_header
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contract.tags import Value
     from edge_runtime.plant.messages import Picture, Sent
 
-__all__ = ["Answer", "Asked", "Relayed", "Subscription", "decode_relayed", "encode_relayed"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Maintain",
+    "Note",
+    "Relayed",
+    "Subscription",
+    "Word",
+    "decode_relayed",
+    "encode_relayed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,31 @@ class Answer:
     outcome: Outcome
 
 
-Relayed = Subscription | Asked | Answer | Alarm
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be written into the audit journal."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Maintain:
+    """Why the device needs maintenance; no text ends that."""
+
+    reason: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the gateway itself says of a camera."""
+
+    camera: str
+    values: dict[str, Value]
+    warnings: int  # `HealthCode`
+
+
+Relayed = Subscription | Asked | Answer | Alarm | Note | Maintain | Word
 
 
 def encode_relayed(message: Relayed) -> bytes:
@@ -66,21 +104,43 @@ def decode_relayed(header: bytes, blob: bytes) -> Relayed | Sent | Picture:
     """
     try:
         said: dict[str, Any] = json.loads(header)
-        kind = said["kind"]
-        if kind == "alarm":
-            state, about = AlarmState[said["state"]], AlarmKind[said["kind_of_alarm"]]
-            return Alarm(**{**_known(Alarm, said), "state": state, "kind": about})
-        if kind == "asked":
-            given = dict(said["action"])
-            given["kind"], given["role"] = ActionKind[given["kind"]], Role[given["role"]]
-            return Asked(int(said["n"]), Action(**_known(Action, given)))
-        if kind == "answer":
-            return Answer(int(said["n"]), Outcome[said["outcome"]])
-        if kind == "subscription":
-            return Subscription(pictures=bool(said["pictures"]))
-        return message_from_fields(said, blob)
+        reader = _READERS.get(said["kind"])
+        return message_from_fields(said, blob) if reader is None else reader(said)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"a message of the plant relay is damaged: {error!r}") from error
+
+
+def _alarm(said: dict[str, Any]) -> Alarm:
+    state, about = AlarmState[said["state"]], AlarmKind[said["kind_of_alarm"]]
+    return Alarm(**{**_known(Alarm, said), "state": state, "kind": about})
+
+
+def _asked(said: dict[str, Any]) -> Asked:
+    given = dict(said["action"])
+    given["kind"], given["role"] = ActionKind[given["kind"]], Role[given["role"]]
+    return Asked(int(said["n"]), Action(**_known(Action, given)))
+
+
+def _note(said: dict[str, Any]) -> Note:
+    given = dict(said["entry"])
+    given["category"] = Category[given["category"]]
+    return Note(Entry(**_known(Entry, given)))
+
+
+def _maintain(said: dict[str, Any]) -> Maintain:
+    text = said["text"]
+    return Maintain(str(said["reason"]), None if text is None else str(text))
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Relayed]] = {
+    "alarm": _alarm,
+    "asked": _asked,
+    "answer": lambda said: Answer(int(said["n"]), Outcome[said["outcome"]]),
+    "subscription": lambda said: Subscription(pictures=bool(said["pictures"])),
+    "note": _note,
+    "maintain": _maintain,
+    "word": lambda said: Word(str(said["camera"]), dict(said["values"]), int(said["warnings"])),
+}
 
 
 def _plain(given: dict[str, Any]) -> dict[str, Any]:
@@ -95,5 +155,5 @@ def _plain(given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _known(kind: type[Alarm | Action], said: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Alarm | Action | Entry], said: dict[str, Any]) -> dict[str, Any]:
     return {each.name: said[each.name] for each in fields(kind) if each.name in said}

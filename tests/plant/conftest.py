@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.roles import Role
 from contract.tags import ZONES, CameraSnapshot, Quality
 from edge_runtime.plant.link import PlantLink
 from edge_runtime.plant.users import add_user
@@ -28,6 +29,16 @@ from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.gateway import run_gateway
 logging.basicConfig(level=logging.INFO)
 run_gateway(load_config(Path(sys.argv[1]), PlantConfig), sys.argv[3:], Path(sys.argv[2]))
+"""
+START_OPCUA = """
+import logging, sys
+from pathlib import Path
+from contract.config import load_config
+from edge_runtime.plant.config import PlantConfig
+from edge_runtime.plant.opcua_process import run_opcua
+logging.basicConfig(level=logging.INFO)
+config = load_config(Path(sys.argv[1]), PlantConfig)
+run_opcua(config, sys.argv[3:], Path(sys.argv[2]).with_name("relay.sock"), longest_s={})
 """
 
 
@@ -56,6 +67,7 @@ class Gateway:
     ports: dict[str, int]
     process: subprocess.Popen
     log: Path
+    opcua: subprocess.Popen | None = None  # its own process, as the daemon starts it
     mark: int = 0
 
     def forget(self) -> None:
@@ -67,6 +79,10 @@ class Gateway:
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
+
+    def start(self, code: str, *arguments: str) -> subprocess.Popen:
+        with self.log.open("ab") as sink:
+            return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=sink)
 
 
 @contextlib.contextmanager
@@ -89,32 +105,45 @@ def running_gateway(
     config.write_text(text)
     socket_path = folder / "link" / "plant.sock"
     log = folder / "gateway.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, str(config), str(socket_path), *cameras],
-            cwd=ROOT,
-            stderr=sink,
-        )
-    gateway = Gateway(folder, socket_path, ports, process, log)
+    log.write_bytes(b"")
+    gateway = Gateway(folder, socket_path, ports, None, log)
+    arguments = (str(config), str(socket_path), *cameras)
+    gateway.process = gateway.start(START, *arguments)
     try:
-        until(lambda: gateway.said("gateway serves") or process.poll() is not None, within_s=60)
-        assert process.poll() is None, log.read_text()
+        comes_up(gateway, gateway.process, "gateway serves")
+        if "opcua" in serve:
+            gateway.opcua = gateway.start(START_OPCUA, *arguments)
+            comes_up(gateway, gateway.opcua, "OPC UA on opc.tcp")
         yield gateway
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            gateway.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            assert process.wait(10) == 0, log.read_text()
-        finally:
-            process.kill()
-            process.wait()
+        ended = [end(each) for each in (gateway.opcua, gateway.process) if each is not None]
+        assert ended == [0] * len(ended), log.read_text()
+
+
+def comes_up(gateway: Gateway, process: subprocess.Popen, word: str) -> None:
+    until(lambda: gateway.said(word) or process.poll() is not None, within_s=60)
+    assert process.poll() is None, gateway.log.read_text()
+
+
+def end(process: subprocess.Popen) -> int | None:
+    """End a process as its parent would; the answer is its exit code."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGCONT)
+    process.terminate()
+    try:
+        return process.wait(10)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def users_file(folder: Path) -> Path:
     path = folder / "users"
     if not path.exists():
-        add_user(path, USER, PASSWORD)
+        add_user(path, USER, PASSWORD, Role.OPERATOR)
+        add_user(path, "viewer", PASSWORD)
     return path
 
 

@@ -142,6 +142,9 @@ def test_every_tag_arrives_with_value_quality_and_source_time(plant, served, pol
         if tag.name == "Frame/AgeMs":
             assert 0 <= found["value"] < 500
             continue
+        if tag.own:  # the gateway's word, which no snapshot brings
+            assert found["value"] is None or found["type"] == tag.type.opc_ua
+            continue
         assert found["value"] == as_read(tag, {**sent, **derived}[tag.name]), tag.name
         assert found["type"] == tag.type.opc_ua.removesuffix("[4]"), tag.name
         if not tag.name.startswith("Health/"):

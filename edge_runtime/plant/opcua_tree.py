@@ -1,0 +1,191 @@
+"""The OPC UA nodes of every tag, of the mask and of the latest result, and what is read from them.
+
+A value is made into OPC UA's form when somebody reads it or is subscribed to it, not for every
+frame: a device has a hundred nodes a camera, and most are looked at once a minute.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+
+from contract.tags import HealthCode, Quality
+from edge_runtime.plant.opcua_rows import ROWS
+from edge_runtime.plant.opcua_time import time_from_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from contract.tags import Tag, Value
+    from edge_runtime.plant.freshness import Published
+    from edge_runtime.plant.opcua_rows import Row
+
+__all__ = ["Tree", "node_id", "value_status"]
+
+_BY_QUALITY = {
+    Quality.GOOD: ua.StatusCodes.Good,
+    Quality.UNCERTAIN: ua.StatusCodes.UncertainSensorNotAccurate,
+    Quality.STALE: ua.StatusCodes.UncertainLastUsableValue,
+    Quality.BAD: ua.StatusCodes.BadSensorFailure,
+}
+_FACTS = ("Camera", "Model", "Sw")  # known while the frames process speaks, however blind it is
+_OWN = "own"  # what the gateway itself says
+_BLIND = HealthCode.NO_CAMERA | HealthCode.PLANT_LINK
+
+
+def node_id(camera: str, tag: Tag) -> str:
+    """String identifier of a tag's node, in gasedge's namespace."""
+    return f"{camera}.{tag.name.replace('/', '.')}"
+
+
+def value_status(group: str, shown: Published) -> int:
+    """OPC UA status of the tags of a group.
+
+    What is said about health is good even then, or most of all then, when nothing else is; facts
+    about camera and model are good while the frames process speaks.
+    """
+    snapshot = shown.snapshot
+    if group == "Health":
+        return int(ua.StatusCodes.Good)
+    if not shown.heard:
+        return int(ua.StatusCodes.BadNoCommunication)
+    if group in _FACTS:
+        return int(ua.StatusCodes.Good)
+    code = snapshot.values["Health/Code"] or 0
+    if snapshot.quality is Quality.BAD and int(code) & _BLIND:  # type: ignore[arg-type]
+        return int(ua.StatusCodes.BadNoCommunication)
+    return int(_BY_QUALITY[snapshot.quality])
+
+
+class _Node:
+    """What one node shows now."""
+
+    __slots__ = ("attribute", "made_ns", "row", "status", "value", "when_made")
+
+    def __init__(self, row: Row, attribute: Any) -> None:
+        self.row = row
+        self.attribute = attribute  # of the address space: who must be told
+        self.value: Value = None
+        self.status = int(ua.StatusCodes.BadWaitingForInitialData)
+        self.when_made = False  # the source time is that of the last change, not of the frame
+        self.made_ns = 0  # UTC
+
+    def data(self, now_ns: int, source_ns: int) -> Any:
+        """Value, status and times as a reader gets them."""
+        value = self.value
+        made = ua.DataValue(
+            ua.Variant(None, ua.VariantType.Null) if value is None else _variant(self.row, value),
+            StatusCode=ua.StatusCode(self.status),
+            SourceTimestamp=time_from_ns(self.made_ns if self.when_made else source_ns),
+            ServerTimestamp=time_from_ns(now_ns),
+        )
+        if value is None:
+            # a good null goes out as no variant at all, which the class will not be made with
+            object.__setattr__(made, "Value", None)
+        return made
+
+
+class Tree:
+    """The nodes of all cameras.
+
+    Args:
+        server: asyncua's server, initialised.
+        index: of gasedge's namespace.
+        clock_ns: UTC.
+    """
+
+    def __init__(self, server: Any, index: int, clock_ns: Callable[[], int]) -> None:
+        self._server = server
+        self._index = index
+        self._clock_ns = clock_ns
+        self._nodes: dict[str, list[_Node]] = {}
+        self._source_ns: dict[str, int] = {}
+
+    async def make(self, parent: Any, cameras: Sequence[str]) -> None:
+        """Add a folder `Cameras` with a folder for each camera."""
+        parent = await self.folder(parent, "/Cameras", "Cameras")
+        for camera in cameras:
+            place = f"/Cameras/{camera}"
+            folders = {place: await self.folder(parent, place, camera)}
+            nodes = self._nodes[camera] = []
+            self._source_ns[camera] = 0
+            for row in ROWS:
+                above, names = place, row.path.split("/")
+                for name in names[:-1]:
+                    path = f"{above}/{name}"
+                    if path not in folders:
+                        folders[path] = await self.folder(folders[above], path, name)
+                    above = path
+                nodes.append(await self._add(folders[above], camera, row, names[-1]))
+
+    async def folder(self, parent: Any, path: str, name: str) -> Any:
+        """Add a folder."""
+        place, named = ua.NodeId(path, self._index), ua.QualifiedName(name, self._index)
+        return await parent.add_folder(place, named)
+
+    async def _add(self, parent: Any, camera: str, row: Row, name: str) -> _Node:
+        place = ua.NodeId(f"{camera}.{row.path.replace('/', '.')}", self._index)
+        variable = await parent.add_variable(
+            place,
+            ua.QualifiedName(name, self._index),
+            ua.Variant(None, ua.VariantType.Null),
+            datatype=ua.NodeId(row.kind.value, 0),
+        )
+        rank = ua.ValueRank.OneDimension if row.array else ua.ValueRank.Scalar
+        await variable.write_attribute(
+            ua.AttributeIds.ValueRank, ua.DataValue(ua.Variant(int(rank), ua.VariantType.Int32))
+        )
+        await variable.write_attribute(
+            ua.AttributeIds.Description,
+            ua.DataValue(
+                ua.Variant(ua.LocalizedText(row.text, "en"), ua.VariantType.LocalizedText)
+            ),
+        )
+        space = self._server.iserver.aspace
+        node = _Node(row, space[place].attributes[ua.AttributeIds.Value])
+
+        def read(place: Any, attribute: Any) -> Any:
+            del place, attribute
+            return node.data(self._clock_ns(), self._source_ns[camera])
+
+        space.set_attribute_value_callback(place, ua.AttributeIds.Value, read).check()
+        return node
+
+    async def publish(self, shown: Published, *, linked: bool) -> None:
+        """Show this from now on, and tell who is subscribed.
+
+        Args:
+            shown: of one camera.
+            linked: the gateway speaks: what it says of itself is known.
+        """
+        snapshot = shown.snapshot
+        camera = snapshot.camera
+        now_ns = self._clock_ns()
+        source_ns = self._source_ns[camera] = snapshot.source_time_ns
+        own = int(ua.StatusCodes.Good if linked else ua.StatusCodes.BadNoCommunication)
+        statuses = {_OWN: own}
+        for node in self._nodes[camera]:
+            group = _OWN if node.row.own else node.row.path.partition("/")[0]
+            if group not in statuses:
+                statuses[group] = value_status(group, shown)
+            status = statuses[group]
+            bad = status & 0x8000_0000
+            value = None if bad else node.row.value(snapshot)
+            # a statement about health, and that there is no value, were made when first made
+            when_made = bool(bad) or value is None or group in ("Health", _OWN)
+            if (value, status, when_made) != (node.value, node.status, node.when_made):
+                node.value, node.status, node.when_made = value, status, when_made
+                node.made_ns = now_ns
+            elif when_made:
+                continue
+            if node.attribute.datachange_callbacks:
+                data = node.data(now_ns, source_ns)
+                for handle, tell in tuple(node.attribute.datachange_callbacks.items()):
+                    await tell(handle, data)
+
+
+def _variant(row: Row, value: Any) -> Any:
+    if row.kind is ua.VariantType.DateTime:
+        value = time_from_ns(value)
+    return ua.Variant(list(value) if row.array else value, row.kind)
