@@ -132,7 +132,7 @@ class DrillDoor(Closing):
                 await asyncio.sleep(_LOOK_S)
         finally:
             gone.cancel()
-            self._drilled.end_drill(camera, "who asked for it has gone")
+            self._drilled.end_drill(camera, "whoever asked for it has left")
             report = self._drilled.drill(camera)
             why = report.ended if report is not None else "there is none"
             _log.warning("the drill on camera %s has ended: %s", camera, why)
