@@ -183,6 +183,21 @@ class PlantConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _keys_and_cursors_are_kept(self) -> PlantConfig:
+        if self.state_dir is not None:
+            return self
+        if self.evidence is not None:
+            raise ValueError("evidence is signed with the device's key: set state_dir to keep it")
+        if self.syslog is not None:
+            raise ValueError("syslog must remember what the server has: set state_dir")
+        if self.page is not None and self.page.is_encrypted and self.page.certificate is None:
+            raise ValueError(
+                "the page has no certificate: set state_dir, where the device keeps its own, or "
+                "give the page certificate and key"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stale_comes_before_bad(self) -> PlantConfig:
         if self.stale_after_s > self.bad_after_s:
             raise ValueError(

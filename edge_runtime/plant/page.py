@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import importlib.resources
 import logging
+import shutil
 import socket
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from contract.errors import ConfigError
+from contract.errors import ConfigError, NotKeptError
 from contract.tags import TAGS, Quality
+from edge_runtime.plant.config import PageConfig
+from edge_runtime.plant.metrics import metrics_text
 from edge_runtime.plant.page_actions import act, allowed
 from edge_runtime.plant.page_certificate import page_tls
 from edge_runtime.plant.page_clips import clip, events_json
@@ -31,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from contract.alarms import AlarmDesk
-    from edge_runtime.plant.config import PageConfig
+    from edge_runtime.plant.config import PlantConfig
+    from edge_runtime.plant.keeping import Keeping
     from edge_runtime.plant.receiver import Board
 
-__all__ = ["Behind", "serve_page"]
+__all__ = ["serve_page"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,41 +63,32 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """What the page shows beside the cameras."""
-
-    desk: AlarmDesk | None = None
-    state_dir: Path | None = None  # for the page's own certificate
-    evidence: Path | None = None  # folder of events
-    metrics: Callable[[], str] | None = None
-
-
 class _Handlers:
     """One method an address."""
 
-    def __init__(self, board: Board, behind: Behind, trend: Trend) -> None:
+    def __init__(self, config: PlantConfig, board: Board, kept: Keeping, trend: Trend) -> None:
+        self._config = config
         self._board = board
-        self._behind = behind
+        self._kept = kept
+        self._evidence = config.evidence.folder if config.evidence else None
         self._trend = trend
 
     async def state(self, request: web.Request) -> web.Response:
         visitor = visitor_of(request)
         session = visitor.session if visitor else None
-        desk = self._behind.desk
         return web.json_response(
             {
                 "time_ns": time.time_ns(),
                 "units": {tag.name: tag.unit for tag in TAGS if tag.unit},
                 "cameras": [camera_json(self._board, name) for name in self._board.cameras],
-                "alarms": [alarm_json(each) for each in desk.alarms()] if desk else [],
+                "alarms": [alarm_json(each) for each in self._kept.desk.alarms()],
                 "user": {
                     "name": visitor.name if visitor else "",
                     "role": visitor.role.label if visitor else "",
                     "token": session.token if session else None,
                     "may": allowed(session.role) if session else [],
                 },
-                "has_evidence": self._behind.evidence is not None,
+                "has_evidence": self._evidence is not None,
             }
         )
 
@@ -111,25 +105,32 @@ class _Handlers:
             raise web.HTTPNotFound(text="there is no such camera") from None
 
     async def act(self, request: web.Request) -> web.Response:
-        if self._behind.desk is None:
-            raise web.HTTPNotFound(text="no alarms are kept")
-        return await act(request, self._behind.desk)
+        return await act(request, self._kept.desk)
 
     async def events(self, request: web.Request) -> web.Response:
         del request
-        folder = self._behind.evidence
+        folder = self._evidence
         return web.json_response([] if folder is None else await events_json(folder))
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
-        if self._behind.evidence is None:
+        if self._evidence is None:
             raise web.HTTPNotFound(text="no evidence is kept")
-        return await clip(request, self._behind.evidence)
+        return await clip(request, self._evidence)
 
     async def metrics(self, request: web.Request) -> web.Response:
         del request
-        if self._behind.metrics is None:
-            raise web.HTTPNotFound(text="no figures are kept")
-        text = self._behind.metrics()
+        outbox = None
+        if self._kept.outbox is not None:
+            with contextlib.suppress(NotKeptError):  # the desk's maintenance alarm says so
+                outbox = self._kept.outbox.figures(time.time_ns())
+        text = metrics_text(
+            [self._board.show(name).snapshot for name in self._board.cameras],
+            self._kept.desk.alarms(),
+            version=importlib.metadata.version("gasedge"),
+            serial=self._config.serial,
+            outbox=outbox,
+            evidence=_held(self._evidence),
+        )
         kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=text.encode(), headers=kind)
 
@@ -152,33 +153,31 @@ class _Handlers:
 
 
 @contextlib.asynccontextmanager
-async def serve_page(
-    config: PageConfig, board: Board, behind: Behind | None = None
-) -> AsyncIterator[int]:
-    """Listen, and yield the port.
+async def serve_page(config: PlantConfig, board: Board, kept: Keeping) -> AsyncIterator[int]:
+    """Listen as `[plant.page]` says, and yield the port.
 
     Raises:
         ConfigError: when the address cannot be taken, or users or certificate cannot be used.
     """
-    behind = behind or Behind()
-    tls = page_tls(config, behind.state_dir)
-    gate = Gate(config, behind.desk.audit if behind.desk else None)
+    page = config.page or PageConfig()
+    tls = page_tls(page, config.state_dir)
+    gate = Gate(page, kept.desk.audit)
     trend = Trend(board.cameras)
-    application = _application(gate, _Handlers(board, behind, trend))
+    application = _application(gate, _Handlers(config, board, kept, trend))
     # a client that does not read must not hold up the end of the process
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        listener = socket.create_server((config.host, config.port), family=family, backlog=64)
+        family = socket.AF_INET6 if ":" in page.host else socket.AF_INET
+        listener = socket.create_server((page.host, page.port), family=family, backlog=64)
     except OSError as error:
         await runner.cleanup()
         raise ConfigError(
-            f"[plant.page] cannot listen on {config.host}:{config.port} ({error})"
+            f"[plant.page] cannot listen on {page.host}:{page.port} ({error})"
         ) from error
     listener.settimeout(0)
     port: int = listener.getsockname()[1]
-    _log.info("page on %s://%s:%d/", "https" if tls else "http", config.host, port)
+    _log.info("page on %s://%s:%d/", "https" if tls else "http", page.host, port)
     tasks = [
         asyncio.create_task(_accept(listener, tls, runner.server), name="gasedge-page"),
         asyncio.create_task(_sample(board, trend), name="gasedge-page-trend"),
@@ -254,6 +253,17 @@ def _file(name: str) -> Callable[[web.Request], Any]:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
     return answer
+
+
+def _held(folder: Path | None) -> tuple[int, int] | None:
+    """Events in the folder and the free bytes of its disk; None where that cannot be told."""
+    if folder is None:
+        return None
+    try:
+        events = sum(not each.name.startswith(".") for each in folder.iterdir())
+        return events, shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 async def _sample(board: Board, trend: Trend) -> None:

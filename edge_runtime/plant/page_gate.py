@@ -53,7 +53,6 @@ _OPEN = frozenset({"/login", "/login.js", "/theme.js", "/page.css", "/icon.svg",
 _READY = "/readyz"
 _MOST_WAITING = 16  # log-ins; each costs some 50 ms
 _MAX_BODY = 16 << 10
-_REFUSALS = 20  # a minute that are audited; the rest are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Gate:
 
     Args:
         config: of the page.
-        audit: told of every log-in, log-out and refusal; of refusals only so many a minute.
+        audit: told of every log-in, log-out and refusal.
     """
 
     def __init__(self, config: PageConfig, audit: Callable[[Entry], bool] | None = None) -> None:
@@ -92,7 +91,6 @@ class Gate:
         self._cookie = "__Host-gasedge" if config.is_encrypted else "gasedge"
         self._one_at_a_time = asyncio.Semaphore(1)
         self._waiting = 0
-        self._minute, self._refusals, self._untold = 0, 0, 0
 
     def middleware(self) -> Any:
         """For the application's list."""
@@ -154,7 +152,7 @@ class Gate:
             request[_VISITOR] = visitor
         elif request.path not in (*_OPEN, _READY):
             if request.path == "/":
-                raise web.HTTPSeeOther("/login")
+                return web.Response(status=303, headers={"Location": "/login"})
             if request.path == "/metrics":
                 asks = {"WWW-Authenticate": 'Basic realm="gasedge"'}
                 return web.Response(status=401, text="log in first", headers=asks)
@@ -220,13 +218,9 @@ class Gate:
     def _told(self, what: str, name: str, request: web.Request, role: Role | None) -> None:
         if role is None:
             _refused.warning("page: %s of %.64r from %s refused", what, name, request.remote)
-            if self._is_flood():
-                return
         else:
             _log.info("page: %s of %.64r from %s", what, name, request.remote)
         if self._audit is not None:
-            more = f"{self._untold} more were refused before" if self._untold else ""
-            self._untold = 0
             entry = Entry(
                 Category.ACCESS,
                 subject=what,
@@ -234,18 +228,8 @@ class Gate:
                 role=role.label if role is not None else "",
                 origin=f"page {request.remote}",
                 result="done" if role is not None else "refused",
-                comment=more,
             )
             self._audit(entry)
-
-    def _is_flood(self) -> bool:
-        """Whether this minute saw so many refusals that no more are written down."""
-        minute = int(time.monotonic() // 60)
-        if minute != self._minute:
-            self._minute, self._refusals = minute, 0
-        self._refusals += 1
-        self._untold += self._refusals > _REFUSALS
-        return self._refusals > _REFUSALS
 
 
 async def asked(request: web.Request) -> dict[str, Any]:

@@ -87,16 +87,16 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    folder: Path, *, cameras=("north", "south"), serve=("modbus",), extra="", more=None
+    folder: Path, *, cameras=("north", "south"), serve=("modbus",), extra="", more=None, top=""
 ):
     """Run a gateway; `serve` names what listens, `extra` is more TOML for [plant.opcua].
 
-    `more` is further TOML by the table's name.
+    `more` is further TOML by the table's name, `top` what stands before all tables.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     ports = {name: free_port() for name in serve}
-    text = 'serial = "T1"\n'
+    text = 'serial = "T1"\n' + top
     for name, port in ports.items():
         text += f"[{name}]\nport = {port}\n" + (more or {}).get(name, "")
         if name == "opcua":

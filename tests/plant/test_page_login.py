@@ -1,0 +1,320 @@
+"""The page where others can reach it: log-in, HTTPS, and that only its own people act."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import time
+
+import pytest
+
+from contract.roles import Role
+from edge_runtime.plant.login import Sessions
+from edge_runtime.plant.users import add_user
+from tests.plant.browser import PROGRAM, Browser
+
+pytest.importorskip("aiohttp")
+
+PASSWORD = "correct horse battery"
+PEOPLE = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "emma": Role.ENGINEER}
+SHOWN = ["/", "/state.json", "/camera/north.jpg", "/trend/north.json", "/evidence.json", "/metrics"]
+
+
+@pytest.fixture(scope="module")
+def gateway(plant, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gateway")
+    for name, role in PEOPLE.items():
+        add_user(folder / "users", name, PASSWORD, role)
+    more = {"page": f'users = "{folder / "users"}"\ntls = true\n'}
+    top = f'state_dir = "{folder / "state"}"\n'
+    with plant.run(folder, serve=("page", "modbus"), more=more, top=top) as running:
+        running.users = folder / "users"
+        yield running
+
+
+class Visitor:
+    """A program that keeps its cookie, as a browser does."""
+
+    def __init__(self, gateway, name=None):
+        self.gateway, self.cookie, self.token = gateway, None, None
+        self.own = f"https://127.0.0.1:{gateway.ports['page']}"
+        if name:
+            status, headers, _ = self.post("/login", {"name": name, "password": PASSWORD})
+            assert status == 200
+            self.cookie = headers["Set-Cookie"].partition(";")[0]
+            self.token = self.state()["user"]["token"]
+
+    def ask(self, method, path, body=None, **headers):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        port = self.gateway.ports["page"]
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+        if self.cookie:
+            headers.setdefault("Cookie", self.cookie)
+        with contextlib.closing(connection):
+            connection.request(method, path, body=body, headers=headers)
+            reply = connection.getresponse()
+            return reply.status, reply.headers, reply.read()
+
+    def get(self, path, **headers):
+        return self.ask("GET", path, **headers)
+
+    def post(self, path, given, **headers):
+        headers = {"Origin": self.own, "Content-Type": "application/json"} | headers
+        if self.token:
+            headers.setdefault("X-Gasedge-Token", self.token)
+        headers = {name: value for name, value in headers.items() if value is not None}
+        return self.ask("POST", path, json.dumps(given), **headers)
+
+    def state(self):
+        return json.loads(self.get("/state.json")[2])
+
+    def alarm(self, id_="north.leak"):
+        return next(each for each in self.state()["alarms"] if each["id"] == id_)
+
+
+def basic(name, password=PASSWORD):
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_a_stranger_is_shown_nothing_of_the_plant(gateway, path):
+    status, headers, body = Visitor(gateway).get(path)
+    assert status in (303, 401)
+    assert b"north" not in body
+    assert (headers["Location"] == "/login") == (path == "/")
+    assert ("WWW-Authenticate" in headers) == (path == "/metrics")
+
+
+def test_a_probe_learns_that_it_lives_and_is_not_ready_and_no_more(gateway):
+    assert Visitor(gateway).get("/healthz")[0] == 200
+    status, _, body = Visitor(gateway).get("/readyz")
+    assert (status, body) == (503, b"2 cameras are not good\n")
+    status, _, body = Visitor(gateway, "vera").get("/readyz")
+    assert status == 503
+    assert b"south: BAD" in body
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("vera", "wrong password"), ("nobody", PASSWORD), ("", ""), (7, None)]
+)
+def test_a_wrong_password_gets_no_cookie(gateway, name, password):
+    status, headers, _ = Visitor(gateway).post("/login", {"name": name, "password": password})
+    assert status in (400, 403)
+    assert "Set-Cookie" not in headers
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(gateway):
+    given = {"name": "vera", "password": PASSWORD}
+    cookie = Visitor(gateway).post("/login", given)[1]["Set-Cookie"]
+    assert cookie.startswith("__Host-gasedge=")
+    for part in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/"):
+        assert part in cookie
+    assert "Domain" not in cookie
+
+
+def test_a_program_reads_figures_with_a_password_and_cannot_act(gateway):
+    visitor = Visitor(gateway)
+    status, _, body = visitor.get("/metrics", Authorization=basic("vera"))
+    assert status == 200
+    assert b"gasedge_camera_quality" in body
+    assert visitor.get("/metrics", Authorization=basic("vera", "wrong password"))[0] == 401
+    given = {"alarm": "north.leak", "kind": "acknowledge"}
+    assert visitor.post("/act", given, Authorization=basic("emma"))[0] == 401
+
+
+def test_only_who_may_acknowledges_and_only_what_was_seen(plant, gateway):
+    with plant.speak(gateway):
+        vera, otto = Visitor(gateway, "vera"), Visitor(gateway, "otto")
+        plant.until(lambda: vera.alarm()["state"] == "UNACK")
+        seen = vera.alarm()
+        given = {"alarm": "north.leak", "kind": "acknowledge", "event_id": seen["event_id"]}
+        status, _, body = vera.post("/act", given)
+        assert (status, json.loads(body)["outcome"]) == (403, "NOT_ALLOWED")
+        status, _, body = otto.post("/act", {**given, "event_id": "another"})
+        assert (status, json.loads(body)["outcome"]) == (409, "OTHER_EVENT")
+        assert vera.alarm()["state"] == "UNACK"
+        assert otto.post("/act", {**given, "comment": "seen <b>it</b>"})[0] == 200
+        done = vera.alarm()
+        assert (done["state"], done["who"], done["acked"]) == ("ACKED", "otto", True)
+
+
+def test_an_action_from_anywhere_else_is_refused(plant, gateway):
+    otto = Visitor(gateway, "otto")
+    given = {"alarm": "south.failure", "kind": "comment", "comment": "from elsewhere"}
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": None},
+        {"Origin": "null"},
+        {"Origin": otto.own.replace("https", "http")},
+        {"X-Gasedge-Token": "guessed"},
+        {"X-Gasedge-Token": None},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        assert otto.post("/act", given, **headers)[0] == 403, headers
+    assert otto.post("/act", given, **{"Content-Type": "text/plain"})[0] == 400
+    assert otto.alarm("south.failure")["comment"] == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ([], 400),
+        ({"kind": "explode"}, 400),
+        ({"kind": "shelve", "alarm": "south.failure", "minutes": "many"}, 400),
+        ({"kind": "shelve", "alarm": "south.failure", "minutes": float("nan")}, 400),
+        ({"kind": "shelve", "alarm": "south.failure", "minutes": 100_000}, 400),
+        ({"kind": "comment", "alarm": "south.failure", "comment": "x" * 501}, 400),
+        ({"kind": "acknowledge", "alarm": "nobody.leak"}, 404),
+        ({"kind": "acknowledge", "alarm": None}, 404),
+    ],
+)
+def test_nonsense_is_answered_with_what_is_wrong(gateway, given, status):
+    found, _, body = Visitor(gateway, "emma").post("/act", given)
+    assert found == status, body
+    assert b"Traceback" not in body
+
+
+def test_log_out_ends_the_session_at_the_gateway_too(gateway):
+    vera = Visitor(gateway, "vera")
+    assert vera.post("/logout", {})[0] == 200
+    assert vera.get("/state.json")[0] == 401
+
+
+def test_a_person_whose_role_was_taken_away_must_log_in_again(gateway):
+    emma = Visitor(gateway, "emma")
+    assert emma.state()["user"]["role"] == "engineer"
+    add_user(gateway.users, "emma", PASSWORD, Role.VIEWER)
+    assert emma.get("/state.json")[0] == 401
+    again = Visitor(gateway, "emma").state()["user"]
+    assert (again["role"], again["may"]) == ("viewer", [])
+    add_user(gateway.users, "emma", PASSWORD, Role.ENGINEER)
+
+
+def test_plain_http_and_old_tls_get_no_answer(gateway):
+    port = gateway.ports["page"]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        plain.sendall(b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b"200" not in plain.recv(1000)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        pytest.raises(OSError),  # noqa: PT011 - which one depends on the library
+    ):
+        old.wrap_socket(plain)
+
+
+def test_the_devices_certificate_outlives_a_restart_and_is_private(plant, tmp_path):
+    prints = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir(mode=0o700)
+        more = {"page": f'tls = true\nusers = "{plant.users_file(folder)}"\n'}
+        top = f'state_dir = "{tmp_path / "state"}"\n'
+        with plant.run(folder, serve=("page",), more=more, top=top) as running:
+            address = ("127.0.0.1", running.ports["page"])
+            prints.append(ssl.get_server_certificate(address))
+    assert prints[0] == prints[1]
+    assert (tmp_path / "state" / "page.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_half_open_handshakes_do_not_keep_people_out_or_touch_modbus(plant, gateway):
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            silent = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
+            stack.callback(silent.close)
+        assert Visitor(gateway).get("/healthz")[0] == 200
+        for _ in range(200):
+            silent = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
+            stack.callback(silent.close)
+        begun = time.monotonic()
+        with socket.create_connection(("127.0.0.1", gateway.ports["modbus"]), timeout=5) as modbus:
+            modbus.sendall(bytes([0, 1, 0, 0, 0, 6, 1, 4, 0, 0, 0, 1]))
+            assert modbus.recv(100)[7] == 4
+        assert time.monotonic() - begun < 1
+
+
+def test_guessing_passwords_pauses_that_name_only(gateway):
+    visitor = Visitor(gateway)
+    for _ in range(6):
+        assert visitor.post("/login", {"name": "vera", "password": "a wrong guess"})[0] == 403
+    assert visitor.post("/login", {"name": "vera", "password": PASSWORD})[0] == 403
+    assert Visitor(gateway, "otto").state()["user"]["name"] == "otto"
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
+    plant, gateway, tmp_path
+):
+    address = f"https://127.0.0.1:{gateway.ports['page']}/"
+    with plant.speak(gateway), Browser(tmp_path, address) as browser:
+        browser.until(lambda: browser.js("document.activeElement.id") == "name")
+        browser.type("otto")
+        browser.key("Tab")
+        browser.type(PASSWORD)
+        browser.key("Enter")
+        browser.until_text("otto (operator)")
+        browser.until_text("Leak: north")
+        if "Acknowledge" in browser.js("document.querySelector('li.leak').innerText"):
+            browser.click("li.leak [data-label=acknowledge]")
+        browser.until_text("acknowledged")
+        otto = Visitor(gateway, "otto")
+        plant.until(lambda: otto.alarm()["state"] == "ACKED")
+        browser.js("document.querySelector('li.leak [data-label=shelve]').focus()")
+        browser.key("Enter")
+        browser.until(lambda: browser.js("document.getElementById('ask').open"))
+        assert browser.js("document.activeElement.id") == "ask-minutes"
+        browser.js("document.activeElement.select()")
+        browser.type("5")
+        browser.key("Tab")
+        browser.type("<img src=x onerror=document.title='hacked'>")
+        browser.key("Tab")
+        browser.key("Tab")
+        browser.key("Enter")
+        plant.until(lambda: otto.alarm()["state"] == "SHELVED")
+        left_s = otto.alarm()["shelved_until_ms"] / 1000 - time.time()
+        assert 200 < left_s <= 300
+        browser.until_text("<img src=x")  # as text
+        assert "hacked" not in browser.js("document.title")
+        browser.click("li.leak [data-label=unshelve]")
+        plant.until(lambda: otto.alarm()["state"] == "ACKED")
+        browser.click("#logout")
+        browser.until_text("Password")
+        assert "north" not in browser.text()
+        own = [each for each in browser.errors if "401" not in str(each)]
+        assert own == []
+
+
+def test_a_session_ends_when_nobody_is_there_and_at_last_in_any_case():
+    sessions = Sessions(idle_s=60, session_s=600)
+    cookie = sessions.begin("otto", Role.OPERATOR, 0.0)
+    assert sessions.find(cookie, 59.9).name == "otto"
+    assert sessions.find(cookie, 60.0) is None  # asking for news is no activity
+    cookie = sessions.begin("otto", Role.OPERATOR, 0.0)
+    for second in range(0, 600, 30):
+        assert sessions.find(cookie, second, active=True) is not None
+    assert sessions.find(cookie, 600.0, active=True) is None
+
+
+def test_sessions_are_secret_bounded_and_end_at_once_when_asked():
+    sessions = Sessions(idle_s=60, session_s=600)
+    cookies = [sessions.begin("otto", Role.OPERATOR, float(n) / 100) for n in range(400)]
+    assert len(set(cookies)) == 400
+    assert len(sessions) == 256
+    assert sessions.find(cookies[0], 5.0) is None
+    assert cookies[-1] not in str(vars(sessions))
+    first, second = (sessions.find(cookies[n], 5.0) for n in (-1, -2))
+    assert first.token != second.token
+    sessions.end(cookies[-1])
+    sessions.end(cookies[-1])
+    assert sessions.find(cookies[-1], 5.0) is None
+    sessions.end_all()
+    assert sessions.find(cookies[-2], 5.0) is None
