@@ -42,7 +42,6 @@ _RETRY_S = 1.0  # between two tries to write down what the disk refused
 _FIGURES_S = 1.0
 _MOST_UNKEPT = 10_000
 _NOT_KEPT = "storage"
-_LOGGED = logging.WARNING
 
 Told = TypeVar("Told")
 
@@ -269,7 +268,8 @@ class Desk:
         for change in changes:
             self._words.pop(change.alarm.camera, None)
             if change.entry is not None:
-                _log.log(_LOGGED, "alarm %s: %s", change.alarm.id, change.entry.new)
+                level = logging.INFO if change.alarm.acked else logging.WARNING
+                _log.log(level, "alarm %s: %s", change.alarm.id, change.entry.new)
             self._tell(change.alarm)
             self._lost += len(self._unkept) == _MOST_UNKEPT
             self._unkept.append(change)

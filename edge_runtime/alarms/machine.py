@@ -133,8 +133,10 @@ class AlarmMachine:
     def judge(self, sign: Sign, now: Now, new_id: Callable[[int], str]) -> None:
         """Take in the sign at an instant; `memory` is another one if anything changed."""
         before = self.memory
-        memory = replace(before, suppressed=sign.suppressed)
-        memory = replace(memory, chattering=self._chatters(sign, now))
+        chattering = self._chatters(sign, now)
+        memory = before
+        if (before.suppressed, before.chattering) != (sign.suppressed, chattering):
+            memory = replace(before, suppressed=sign.suppressed, chattering=chattering)
         if before.active and before.test and not sign.test:
             # what comes after a test is another alarm, with its own delay, id and acknowledgement
             active = False
@@ -160,10 +162,10 @@ class AlarmMachine:
             self._announced_s = now.mono_s
         elif before.active and not active:
             memory = replace(memory, active=False, latched=self.rule.latch)
-        if memory.active:
+        if memory.active and memory.message != sign.text:
             memory = replace(memory, message=sign.text)
         memory = self._announced(before, _shelved_still(memory, now), now)
-        if memory != before:
+        if memory is not before and memory != before:
             memory = replace(memory, changed_ns=now.utc_ns)
         self.memory = memory
 

@@ -6,6 +6,7 @@ failure alarm says why.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from contract.tags import HealthCode, LeakState, Ne107, Quality
@@ -47,9 +48,12 @@ def failure_sign(snapshot: CameraSnapshot) -> Sign:
     """Sign of a camera's failure alarm: whatever keeps it from being watched."""
     code = _code(snapshot)
     blind = snapshot.quality >= Quality.STALE
-    there = blind or snapshot.value("Health/NE107") == Ne107.FAILURE
+    if not blind and snapshot.value("Health/NE107") != Ne107.FAILURE:
+        return Sign(there=False, text="")
     text = _because(code, "Not watched: pictures are old" if blind else "The device failed")
-    return Sign(there, text, patient=not code & ~_JUST_STARTED and HealthCode.STARTING in code)
+    return Sign(
+        there=True, text=text, patient=not code & ~_JUST_STARTED and HealthCode.STARTING in code
+    )
 
 
 def ne107_sign(snapshot: CameraSnapshot, state: Ne107, text: str, *, failed: bool) -> Sign:
@@ -86,6 +90,7 @@ def _leak_text(snapshot: CameraSnapshot, text: str, there: bool | None) -> str: 
     return f"{test}{text}{held}"
 
 
+@cache
 def _because(code: HealthCode, otherwise: str) -> str:
     causes = [each.meaning for each in HealthCode if each in code & ~_NO_CAUSE]
     return "; ".join(causes) or otherwise

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "Transcript", "is_state", "shown_value"]
 
-VERSION = 1
+VERSION = 2
 _DIGITS = 3  # significant: enough to see a change, few enough to read
 _LEFT_OUT = "Frame/AgeMs"
 

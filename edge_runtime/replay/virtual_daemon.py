@@ -1,20 +1,27 @@
 """The daemon's own parts, from the reader's slot to the plant's board, driven by virtual time.
 
-Nothing is told anew here: camera states, their health and leak rules, the messages to the plant and
-what becomes of them there are the ones of `gasedge run`. Only what threads and clocks decide there,
-the order of things, is decided by this file: what has the earlier time comes first, and at one
-instant pictures come before masks, masks before the status thread, that before the plant's look.
+Nothing is told anew here: camera states, their health and leak rules, the messages to the plant,
+what becomes of them there and the alarms are the ones of `gasedge run`. Only what threads and
+clocks decide there, the order of things, is decided by this file: what has the earlier time comes
+first, and at one instant pictures come before masks, masks before the status thread, that before
+the plant's look.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from contract.errors import EngineError
 from contract.tags import Quality
+from edge_runtime.alarms.desk import Desk
+from edge_runtime.alarms.event_id import uuid7
+from edge_runtime.alarms.machine import Now
+from edge_runtime.alarms.watched import watched_cameras
 from edge_runtime.camera_state import CameraState, camera_state_of
+from edge_runtime.database import Database
 from edge_runtime.frames import Frame
 from edge_runtime.latest import LatestFrame
 from edge_runtime.pipeline import STATUS_S
@@ -80,6 +87,7 @@ class VirtualDaemon:
         shadow: ShadowNetwork | None,
         tell: Callable[[int, Published], None],
     ) -> None:
+        self.now_ns = 0  # since the beginning
         self._geometry, self._facts = geometry, facts
         self._latency_ns, self._tell = latency_ns, tell
         self._shadow, self._turns = shadow, Turns(config.drift.every or 1)
@@ -92,10 +100,17 @@ class VirtualDaemon:
         self._board = Board(
             [line.name for line in self._lines], limits, clock_ns=lambda: _ZERO_NS + self.now_ns
         )
+        ids = count()
+        self._desk = Desk(
+            watched_cameras(config),
+            Database(None),
+            clock=lambda: Now(self._now_s, _UTC_NS + _ZERO_NS + self.now_ns, boot_id="replay"),
+            new_id=lambda utc_ns: uuid7(utc_ns, next(ids)),
+        )
+        self._board.own_word = self._desk.own_word
         self._turn = 0
         self._flight: tuple[int, _Line, Frame, Segmentation] | None = None  # with when it is done
         self._status_ns, self._look_ns = _STATUS_NS, 0
-        self.now_ns = 0  # since the beginning
         self.segmented = 0
 
     def run(self, arrivals: Iterator[Arrival]) -> None:
@@ -201,6 +216,8 @@ class VirtualDaemon:
         self._look(line)
 
     def _look(self, line: _Line) -> None:
+        self._desk.tick()
+        self._desk.look(self._board.heard(line.name))
         shown = self._board.show(line.name)
         line.quality = shown.snapshot.quality
         self._tell(self.now_ns, shown)

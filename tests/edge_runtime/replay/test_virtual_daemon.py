@@ -44,10 +44,12 @@ def clip(frames: int, *, fps: float = 10, camera: int = 0, gas_from: int = 10**9
     yield Arrival(round(frames * 1e9 / fps), camera, ended="came to its end")
 
 
-def daemon_for(names, *, latency_s=0.0, tell=lambda *_: None, plant=None) -> VirtualDaemon:
+def daemon_for(
+    names, *, latency_s=0.0, tell=lambda *_: None, plant=None, leak=LEAK
+) -> VirtualDaemon:
     cameras = tuple(CameraConfig(name=name, source="sim:") for name in names)
     config = DaemonConfig(
-        model=ModelConfig(bundle="none"), camera=cameras, leak=LEAK, plant=plant or PlantConfig()
+        model=ModelConfig(bundle="none"), camera=cameras, leak=leak, plant=plant or PlantConfig()
     )
     return VirtualDaemon(
         config,
@@ -59,16 +61,28 @@ def daemon_for(names, *, latency_s=0.0, tell=lambda *_: None, plant=None) -> Vir
     )
 
 
-def replayed(arrivals, *, names=("north",), latency_s: float = 0.0):
+def replayed(arrivals, *, names=("north",), latency_s: float = 0.0, leak=LEAK):
     """The lines of a transcript, and the daemon."""
     out = io.StringIO()
-    daemon = daemon_for(names, latency_s=latency_s, tell=Transcript(out, {}).tell)
+    daemon = daemon_for(names, latency_s=latency_s, tell=Transcript(out, {}).tell, leak=leak)
     daemon.run(arrivals)
     return [json.loads(line) for line in out.getvalue().splitlines()[1:]], daemon
 
 
 def changes(lines, tag: str, camera: str = "north"):
     return [(e["t"], e["new"]) for e in lines if (e["camera"], e["tag"]) == (camera, tag)]
+
+
+def test_alarms_are_in_the_transcript_and_held_when_the_clip_is_over():
+    still = LEAK.model_copy(update={"motion_over_rest": 0.0})
+    lines, _ = replayed(clip(60, gas_from=20), leak=still)
+    states, alarms = changes(lines, "Leak/State"), changes(lines, "Leak/AlarmState")
+    assert alarms[0] == (0.0, 0)
+    ((raised_s, raised),) = alarms[1:]
+    assert (raised_s, raised) == (next(t for t, state in states if state == LeakState.LEAK), 1)
+    assert states[-1][1] == LeakState.UNKNOWN  # the alarm stands though nobody is looking
+    assert [new for _, new in changes(lines, "Leak/EventCount")] == [0, 1]
+    assert len(changes(lines, "Leak/EventId")) == 1
 
 
 def test_states_follow_the_masks_at_the_times_of_the_pictures():
