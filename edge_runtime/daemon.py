@@ -1,4 +1,4 @@
-"""The children of `gasedge run`: the frames process, the plant process and the OPC UA process.
+"""The children of `gasedge run`: frames, plant, OPC UA and the recorder, a process each.
 
 Each says that it lives with a byte a second on its standard output; one that falls silent is killed
 by the supervisor, whatever holds it.
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     Exit codes: 0 done, 1 failed, 2 configuration, 4 the backend needs a new process.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("frames", "plant", "opcua"))
+    parser.add_argument("role", choices=("frames", "plant", "opcua", "recorder"))
     parser.add_argument("config", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--log", type=int, default=logging.INFO)
@@ -61,6 +61,8 @@ def main(arguments: list[str]) -> int:
             return _plant(config, given.folder / SOCKET)
         if given.role == "opcua":
             return _opcua(config, given.folder)
+        if given.role == "recorder":
+            return _recorder(config, given.folder)
         return _frames(config, given.folder, given.video, until_end=given.until_end)
     except GasedgeError as error:
         _log.critical("%s", error)
@@ -128,6 +130,24 @@ def _opcua(config: DaemonConfig, folder: Path) -> int:
             [camera.name for camera in config.camera],
             folder / RELAY,
             longest_s={each.name: each.config.shelve_max_s for each in watched_cameras(config)},
+            beat=lambda: beats.__setitem__(0, time.monotonic()),
+        )
+    return 0
+
+
+def _recorder(config: DaemonConfig, folder: Path) -> int:
+    from edge_runtime.evidence.recorder import run_recorder
+    from edge_runtime.plant.relay import RELAY
+
+    need("cv2", extra="cpu").setNumThreads(1)
+    os.nice(_AFTER_PLANT)
+    beats = [time.monotonic()]
+    with _says_that_it_lives(lambda: time.monotonic() - beats[0] < _HUNG_S):
+        run_recorder(
+            config.plant,
+            [camera.name for camera in config.camera],
+            folder / RELAY,
+            config_sha256=config.sha256,
             beat=lambda: beats.__setitem__(0, time.monotonic()),
         )
     return 0

@@ -157,7 +157,8 @@ def supervise(
 def _beside(config: Path) -> list[str]:
     """The processes that this configuration asks for beside frames and plant."""
     plant = load_daemon_config(config).plant
-    return ["opcua"] if plant.opcua is not None else []
+    tables = {"opcua": plant.opcua, "recorder": plant.evidence}
+    return [role for role, table in tables.items() if table is not None]
 
 
 def _judge(child: _Child, code: int, *, until_end: bool) -> int | None:

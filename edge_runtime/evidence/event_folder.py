@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from contract.alarms import Alarm
     from edge_runtime.evidence.recording import Recording
 
-__all__ = ["MANIFEST", "PUBLIC", "SIGNATURE", "Device", "Written", "write_event"]
+__all__ = [
+    "MANIFEST",
+    "PUBLIC",
+    "SIGNATURE",
+    "Device",
+    "Written",
+    "event_name",
+    "read_written",
+    "write_event",
+]
 
 MANIFEST, SIGNATURE, PUBLIC = "manifest.json", "manifest.sig", "public.pem"
 _SCHEMA = "gasedge-evidence-1"
@@ -62,8 +71,7 @@ def write_event(root: Path, recording: Recording, device: Device, *, clips: bool
     Raises:
         GasedgeError: when the disk refuses; nothing is left behind.
     """
-    first = recording.alarms[0]
-    name = f"{_stamp(first.onset_ns)}_{recording.camera}_{first.event_id}"
+    name = event_name(recording)
     with new_folder(root / name) as folder:
         pictures = {}
         for view in (RAW, OVERLAY):
@@ -84,6 +92,24 @@ def write_event(root: Path, recording: Recording, device: Device, *, clips: bool
         (folder / MANIFEST).write_bytes(data)
         (folder / SIGNATURE).write_bytes(device.key.sign(data))
     return Written(name, recording.camera, tuple(recording.event_ids), sha256_of_bytes(data))
+
+
+def event_name(recording: Recording) -> str:
+    """Name of the folder: when, where and which; names sort by time."""
+    first = recording.alarms[0]
+    return f"{_stamp(first.onset_ns)}_{recording.camera}_{first.event_id}"
+
+
+def read_written(folder: Path) -> Written:
+    """What `write_event` told of a folder that is there.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: when it is not, or not whole.
+    """
+    data = (folder / MANIFEST).read_bytes()
+    manifest = json.loads(data)
+    ids = tuple(str(each) for each in manifest["event_ids"])
+    return Written(folder.name, str(manifest["camera"]), ids, sha256_of_bytes(data))
 
 
 def _manifest(

@@ -16,15 +16,23 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from contract.alarms import Alarm
+from contract.alarms import Alarm, Outcome
 from contract.audit import Category, Entry
 from contract.errors import ConfigError, GasedgeError
 from contract.tags import TagType, tag
 from edge_runtime.evidence.device_key import device_key
-from edge_runtime.evidence.event_folder import MANIFEST, Device, Written, write_event
+from edge_runtime.evidence.event_folder import (
+    MANIFEST,
+    Device,
+    Written,
+    event_name,
+    read_written,
+    write_event,
+)
 from edge_runtime.evidence.preroll import Moment
 from edge_runtime.evidence.recording import Recordings
 from edge_runtime.evidence.retention import make_room
+from edge_runtime.plant.evidence_told import Evidence
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.messages import Picture, Sent
 from edge_runtime.plant.receiver import Board
@@ -46,6 +54,7 @@ _ROOM_S = 600.0  # between two looks at the limits while nothing happens
 _VALUES_S = 0.2  # of a camera's values and masks at most so often
 _SPOOL = ".spool-"
 _PARTIAL = ".partial-"
+_UNTOLD = ".untold-"  # and the folder's name: what the gateway has not written down yet
 _MASK = "Mask/Data"
 _REASON = "evidence"
 
@@ -114,6 +123,7 @@ class _Recorder:
         )
         self._client = RelayClient(relay, board, pictures=True, heard=self._heard)
         self._last_s: dict[str, float] = {}  # when a camera's values were last kept
+        self._untold = _untold(config.folder)
 
     async def run(self) -> None:
         """Until a signal says stop; recordings under way are written before."""
@@ -122,6 +132,7 @@ class _Recorder:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         hearing = asyncio.create_task(self._client.run(), name="gasedge-recorder-relay")
+        telling = asyncio.create_task(self._tell(), name="gasedge-recorder-tells")
         writing: asyncio.Task[None] | None = None
         waiting: list[Recording] = []
         looked_s = float("-inf")
@@ -131,6 +142,8 @@ class _Recorder:
             waiting += self._recordings.finished(time.monotonic())
             if writing is not None and writing.done():
                 writing = None
+            if self._untold and telling.done():
+                telling = asyncio.create_task(self._tell(), name="gasedge-recorder-tells")
             if writing is None and (waiting or time.monotonic() - looked_s >= _ROOM_S):
                 looked_s = time.monotonic()
                 # one at a time: clips take memory and a core
@@ -141,9 +154,9 @@ class _Recorder:
         if writing is not None:
             await writing
         await self._write([*waiting, *self._recordings.all_running()])
-        hearing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await hearing
+        for task in (telling, hearing):
+            task.cancel()
+        await asyncio.gather(telling, hearing, return_exceptions=True)
 
     def _heard(self, message: Sent | Picture | Alarm) -> None:
         now_s = time.monotonic()
@@ -166,8 +179,7 @@ class _Recorder:
         failed = False
         for recording in recordings:
             try:
-                written = await asyncio.to_thread(self._write_one, recording)
-                self._tell(written)
+                self._untold.append(await asyncio.to_thread(self._write_one, recording))
             except (GasedgeError, OSError) as error:
                 failed = True
                 self._troubled(f"{recording.camera}: evidence of a leak was not kept: {error}")
@@ -190,24 +202,31 @@ class _Recorder:
             self._client.maintain(_REASON, None)
 
     def _write_one(self, recording: Recording) -> Written:
-        room = make_room(self._config, time.time())
         root = self._config.folder
+        marker = root / f"{_UNTOLD}{event_name(recording)}"
+        marker.touch()  # before there is anything to tell: a kill in between loses nothing
+        room = make_room(self._config, time.time())
         try:
-            return write_event(root, recording, self._device, clips=not room.is_short)
-        except GasedgeError as error:
-            _log.warning("%s; once more without clips", error)
-            return write_event(root, recording, self._device, clips=False)
+            try:
+                return write_event(root, recording, self._device, clips=not room.is_short)
+            except GasedgeError as error:
+                _log.warning("%s; once more without clips", error)
+                return write_event(root, recording, self._device, clips=False)
+        except BaseException:
+            marker.unlink()
+            raise
 
-    def _tell(self, written: Written) -> None:
-        _log.info("evidence %s, manifest %s", written.folder, written.sha256)
-        for event_id in written.event_ids:
-            entry = Entry(
-                Category.SYSTEM,
-                f"evidence {event_id}",
-                new=written.sha256,
-                comment=written.folder,
-            )
-            self._client.note(entry)
+    async def _tell(self) -> None:
+        """Tell the gateway what was kept, until it has written it down."""
+        while self._untold:
+            written = self._untold[0]
+            for event_id in written.event_ids:
+                evidence = Evidence(written.camera, event_id, written.sha256, written.folder)
+                if await self._client.tell(evidence) is not Outcome.DONE:
+                    return
+            _log.info("evidence %s, manifest %s", written.folder, written.sha256)
+            (self._config.folder / f"{_UNTOLD}{written.folder}").unlink(missing_ok=True)
+            self._untold.pop(0)
 
     def _troubled(self, text: str) -> None:
         _log.error("%s", text)
@@ -229,6 +248,18 @@ def _moment(message: Sent, now_s: float) -> Moment:
 def _new_spool(folder: Path) -> BinaryIO:
     """A file that is gone as soon as it is closed, on the disk that will hold the event."""
     return cast("BinaryIO", tempfile.TemporaryFile(prefix=_SPOOL, dir=folder, buffering=0))
+
+
+def _untold(folder: Path) -> list[Written]:
+    """What a process before this one kept and could not tell any more."""
+    found = []
+    for marker in sorted(folder.glob(f"{_UNTOLD}*")):
+        name = marker.name[len(_UNTOLD) :]
+        try:
+            found.append(read_written(folder / name))
+        except (OSError, ValueError, KeyError, TypeError):
+            marker.unlink(missing_ok=True)
+    return found
 
 
 def _known_events(folder: Path) -> set[str]:

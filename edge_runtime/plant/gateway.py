@@ -98,7 +98,7 @@ async def _serve(
             await stack.enter_async_context(page.serve_page(config, board, kept))
         spoken = serve_mqtt(config, board, kept, loop, config_sha256=config_sha256)
         offer = stack.enter_context(spoken)
-        relay = serve_relay(board, kept.desk, socket_path.with_name(RELAY))
+        relay = serve_relay(board, kept.desk, socket_path.with_name(RELAY), kept.evidence)
         await stack.enter_async_context(relay)
         await stack.enter_async_context(receive(board, socket_path))
         _log.info("the plant gateway serves %d cameras", len(cameras))

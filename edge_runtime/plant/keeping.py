@@ -13,6 +13,7 @@ from contract.errors import NotKeptError
 from edge_runtime.alarms.desk import Desk
 from edge_runtime.database import FILE, Database
 from edge_runtime.outbox import Outbox
+from edge_runtime.plant.evidence_told import EvidenceTold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ class Keeping:
 
     desk: Desk
     outbox: Outbox | None  # None where nobody would be given anything
+    evidence: EvidenceTold
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def keeping(
                 with contextlib.suppress(NotKeptError):  # then it is told once more
                     desk.journal.remember("config", config_sha256)
         try:
-            yield Keeping(desk, outbox)
+            yield Keeping(desk, outbox, EvidenceTold(desk))
         finally:
             desk.audit(Entry(Category.SYSTEM, "plant process", new="ended"))
 

@@ -26,6 +26,7 @@ from edge_runtime.plant.private_socket import listen_privately, read_message
 from edge_runtime.plant.relay_messages import (
     Answer,
     Asked,
+    Kept,
     Maintain,
     Note,
     Subscription,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from contract.alarms import Action, AlarmDesk
     from contract.audit import Entry
+    from edge_runtime.plant.evidence_told import Evidence, EvidenceTold
     from edge_runtime.plant.receiver import Board
     from edge_runtime.plant.relay_messages import Relayed
 
@@ -60,7 +62,9 @@ _WORD_S = 0.2  # between two looks at what the gateway itself says, when nothing
 
 
 @contextlib.asynccontextmanager
-async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> AsyncIterator[None]:
+async def serve_relay(
+    board: Board, desk: AlarmDesk, socket_path: Path, evidence: EvidenceTold | None = None
+) -> AsyncIterator[None]:
     """Pass on what `board` takes and how the desk's alarms change; hand actions to the desk.
 
     Raises:
@@ -85,6 +89,8 @@ async def serve_relay(board: Board, desk: AlarmDesk, socket_path: Path) -> Async
                         asked = decode_relayed(*await read_message(reader))
                         if isinstance(asked, Asked):
                             outbox.say(Answer(asked.n, desk.act(asked.action)))
+                        elif isinstance(asked, Kept) and evidence is not None:
+                            outbox.say(Answer(asked.n, evidence.take(asked.evidence)))
                         elif isinstance(asked, Note):
                             desk.audit(asked.entry)
                         elif isinstance(asked, Maintain):
@@ -191,11 +197,18 @@ class RelayClient:
 
     async def act(self, action: Action) -> Outcome:
         """Ask the desk; NOT_KEPT when it cannot be reached or does not answer in time."""
+        return await self._ask(lambda number: Asked(number, action))
+
+    async def tell(self, evidence: Evidence) -> Outcome:
+        """Tell which evidence was kept; anything but DONE asks to tell it once more."""
+        return await self._ask(lambda number: Kept(number, evidence))
+
+    async def _ask(self, question: Callable[[int], Relayed]) -> Outcome:
         self._n += 1
         number = self._n
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            if not self._send(Asked(number, action)):
+            if not self._send(question(number)):
                 return Outcome.NOT_KEPT
             return await asyncio.wait_for(answer, _ANSWER_S)
         except (asyncio.TimeoutError, InputError):

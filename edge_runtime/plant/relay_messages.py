@@ -15,6 +15,7 @@ from contract.alarms import Action, ActionKind, Alarm, AlarmKind, AlarmState, Ou
 from contract.audit import Category, Entry
 from contract.errors import InputError
 from contract.roles import Role
+from edge_runtime.plant.evidence_told import Evidence
 from edge_runtime.plant.messages import message_from_fields, wire_from_header
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "Asked",
+    "Kept",
     "Maintain",
     "Note",
     "Relayed",
@@ -83,7 +85,15 @@ class Word:
     warnings: int  # `HealthCode`
 
 
-Relayed = Subscription | Asked | Answer | Alarm | Note | Maintain | Word
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Evidence that was kept, under the number by which its answer is known again."""
+
+    n: int
+    evidence: Evidence
+
+
+Relayed = Subscription | Asked | Answer | Alarm | Note | Maintain | Word | Kept
 
 
 def encode_relayed(message: Relayed) -> bytes:
@@ -138,6 +148,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Relayed]] = {
     "answer": lambda said: Answer(int(said["n"]), Outcome[said["outcome"]]),
     "subscription": lambda said: Subscription(pictures=bool(said["pictures"])),
     "note": _note,
+    "kept": lambda said: Kept(int(said["n"]), Evidence(**dict(said["evidence"]))),
     "maintain": _maintain,
     "word": lambda said: Word(str(said["camera"]), dict(said["values"]), int(said["warnings"])),
 }

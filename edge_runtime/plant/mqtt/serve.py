@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contract.alarms import Action, Alarm
     from contract.tags import CameraSnapshot
     from edge_runtime.plant.config import PlantConfig
+    from edge_runtime.plant.evidence_told import Evidence
     from edge_runtime.plant.freshness import Published
     from edge_runtime.plant.keeping import Keeping
     from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig
@@ -116,7 +117,15 @@ def _events(
             writer.told(alarm)
             connection.wake()
 
-        ends = (kept.desk.listen(told), kept.desk.keep_with(writer.write))
+        def told_evidence(evidence: Evidence) -> None:
+            writer.evidence(evidence.camera, evidence.event_id, evidence.sha256)
+            connection.wake()
+
+        ends = (
+            kept.desk.listen(told),
+            kept.desk.keep_with(writer.write),
+            kept.evidence.listen(told_evidence),
+        )
         try:
             yield
         finally:
