@@ -17,9 +17,9 @@ __all__ = ["COMMANDS", "AlarmCommand", "alarm_metrics"]
 _ORIGIN = "sparkplug NCMD"
 
 
-def alarm_metrics(alarm: Alarm) -> list[Metric]:
-    """An alarm as it stands, by names that begin with `Alarm/<id>/`."""
-    at_ms = alarm.changed_ns // 1_000_000
+def alarm_metrics(alarm: Alarm, now_ms: int) -> list[Metric]:
+    """An alarm as it stands, by names that begin with `Alarm/<id>/`; `now_ms` until it changed."""
+    at_ms = alarm.changed_ns // 1_000_000 or now_ms
     onset_ms = alarm.onset_ns // 1_000_000 or None
     values = (
         ("State", DataType.UINT8, alarm.state.value),

@@ -20,8 +20,16 @@ _MASK_S = 0.5
 _DRIFTED_S = 60.0  # a change within the deadband is told this late
 _BACK_MS = 5000  # an older time than the last one's is corrected by so much at most
 
-_COUNTERS = ("Frame/", "Drift/", "Outbox/", "Health/Heartbeat", "Leak/BBox", "Leak/AreaPx")
-_COUNTERS += ("Leak/DurationS", "Leak/Count")
+_COUNTERS = (
+    "Frame/",
+    "Drift/",
+    "Outbox/",
+    "Health/Heartbeat",
+    "Leak/BBox",
+    "Leak/AreaPx",
+    "Leak/DurationS",
+    "Leak/Count",
+)
 _DEADBANDS = (  # of names that begin so: absolute, and as a share of what was told last
     ("Leak/AreaFraction", 0.0001, 0.05),
     ("Zone/AreaFraction", 0.0001, 0.05),

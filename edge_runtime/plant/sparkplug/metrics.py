@@ -23,11 +23,13 @@ Scalar = bool | float | str | bytes | None
 
 _SEEN = ("Leak", "Zone", "Frame", "Mask")  # groups of tags
 _CORNERS = ("X", "Y", "Width", "Height")
+# UInt32 is nowhere: the specification puts it into a 32-bit field, Ignition and most hosts look for
+# it in the 64-bit one (github.com/eclipse-sparkplug/sparkplug/issues/102). All agree on UInt64.
 _TYPES = {
     TagType.BOOL: DataType.BOOLEAN,
     TagType.U8: DataType.UINT8,
     TagType.U16: DataType.UINT16,
-    TagType.U32: DataType.UINT32,
+    TagType.U32: DataType.UINT64,
     TagType.U64: DataType.UINT64,
     TagType.F32: DataType.FLOAT,
     TagType.TIME: DataType.DATETIME,

@@ -169,7 +169,7 @@ class EdgeNode:
         """Take in an alarm as it is now."""
         self._alarms[alarm.id] = alarm
         changed = []
-        for metric in alarm_metrics(alarm):
+        for metric in alarm_metrics(alarm, moment.ms):
             told = self._alarm_told.get(metric.name)
             if told is None or told.value != metric.value:
                 self._alarm_told[metric.name] = metric
@@ -229,7 +229,7 @@ class EdgeNode:
             ),
         ]
         for alarm in self._alarms.values():
-            told = alarm_metrics(alarm)
+            told = alarm_metrics(alarm, moment.ms)
             self._alarm_told.update({metric.name: metric for metric in told})
             own += [self._aliased(_OF_NODE, metric) for metric in told]
             if self._identity.commands is not None:
@@ -278,9 +278,16 @@ class EdgeNode:
             for each in metrics
             if (device, each.name) in self._aliases  # of an older version's table they may be gone
         ]
-        if not known or (device and device not in self._living):
+        if not known:
             return []
-        return [self._data(device, known, moment)]
+        if not device or device in self._living:
+            return [self._data(device, known, moment)]
+        # the past of a device that is dead: hosts take data of living ones only
+        return [
+            self._device_birth(device, moment),
+            self._data(device, known, moment),
+            self._device_death(device, moment),
+        ]
 
     def _data(self, device: str, metrics: Sequence[Metric], moment: Moment) -> Message:
         short = [
@@ -308,7 +315,7 @@ class EdgeNode:
         """One number for each metric of the node and its devices, the same after every start."""
         own = [*self._identity.about]
         for alarm in self._alarms.values():
-            own += [metric.name for metric in alarm_metrics(alarm)]
+            own += [metric.name for metric in alarm_metrics(alarm, 0)]
             own += [command.metric(alarm.id, 0).name for command in COMMANDS]
         names = [(_OF_NODE, name) for name in own]
         names += [(camera, row.name) for camera in self._identity.cameras for row in METRICS]

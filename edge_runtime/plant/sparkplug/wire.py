@@ -30,7 +30,6 @@ class DataType(IntEnum):
     INT64 = 4
     UINT8 = 5
     UINT16 = 6
-    UINT32 = 7
     UINT64 = 8
     FLOAT = 9
     DOUBLE = 10
