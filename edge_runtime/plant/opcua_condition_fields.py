@@ -28,6 +28,7 @@ _CLASSES = {
     AlarmKind.OFF_SPEC: (_IDS.SystemConditionClassType, "System"),
     AlarmKind.MAINTENANCE: (_IDS.MaintenanceConditionClassType, "Maintenance"),
 }
+_TESTING = (_IDS.TestingConditionClassType, "Testing")
 _NAMES = {
     AlarmKind.LEAK: "LeakAlarm",
     AlarmKind.FAILURE: "FailureAlarm",
@@ -70,7 +71,7 @@ def condition_fields(shown: Condition) -> dict[str, Any]:
     """Every field by its browse path, "ActiveState/Id", as a variant."""
     alarm, before = shown.alarm, shown.before or shown.alarm
     changed = _time(alarm.changed_ns or shown.told_ns)
-    class_id, class_name = _CLASSES[alarm.kind]
+    class_id, class_name = _TESTING if alarm.test else _CLASSES[alarm.kind]
     spoken = alarm.comment != before.comment or alarm.who != before.who
     return {
         "EventId": _variant(event_id(alarm, shown.status), "ByteString"),

@@ -60,7 +60,7 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         item = self._monitored_items[self._monitored_datachange[handle]]
         seen = item.mvalue.current_dvalue
         timed = (
-            item.filter is not None
+            isinstance(item.filter, ua.DataChangeFilter)
             and item.filter.Trigger == ua.DataChangeTrigger.StatusValueTimestamp
         )
         same = seen is not None and seen.StatusCode == value.StatusCode

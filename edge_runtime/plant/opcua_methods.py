@@ -77,6 +77,7 @@ _STATUS = {
     Outcome.UNKNOWN_ALARM: _CODES.BadNodeIdUnknown,
     Outcome.NOT_ALLOWED: _CODES.BadUserAccessDenied,
     Outcome.OTHER_EVENT: _CODES.BadEventIdUnknown,
+    Outcome.NOT_YET: _CODES.BadInvalidState,
     Outcome.OUT_OF_BOUNDS: _CODES.BadShelvingTimeOutOfRange,
     Outcome.NOT_KEPT: _CODES.BadResourceUnavailable,
 }

@@ -123,6 +123,8 @@ async def _watch(
     while True:
         beat()
         board.news.clear()
+        alarms = [*changed, *relay.alarms.values()]  # each change, and all as they are looked at
+        changed.clear()
         statuses = {}
         for camera in board.cameras:
             now = board.show(camera)
@@ -133,10 +135,7 @@ async def _watch(
             if urgent != before or loop.time() - at_s >= _TREE_S:
                 told[camera] = loop.time(), urgent
                 await shown.tree.publish(now, linked=relay.connected)
-        while changed:
-            alarm = changed.popleft()
-            await shown.conditions.tell(alarm, _status(alarm, statuses, relay))
-        for alarm in relay.alarms.values():  # the same alarm, looked at better or worse
+        for alarm in alarms:
             await shown.conditions.tell(alarm, _status(alarm, statuses, relay))
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(asyncio.TimeoutError):

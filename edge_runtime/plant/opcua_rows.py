@@ -79,7 +79,7 @@ def _result_id(snapshot: CameraSnapshot) -> str | None:
 
 def _is_simulated(snapshot: CameraSnapshot) -> bool:
     code = snapshot.values.get("Health/Code") or 0
-    return bool(int(code) & HealthCode.TEST_SOURCE)  # type: ignore[arg-type]
+    return bool(int(code) & (HealthCode.TEST_SOURCE | HealthCode.DRILL))  # type: ignore[arg-type]
 
 
 def _result(name: str, kind: ua.VariantType, text: str, value: Callable[..., Value]) -> Row:

@@ -144,14 +144,20 @@ class _Subscriber:
                     await asyncio.wait_for(self._news.wait(), _WORD_S)
                 self._news.clear()
                 self._say_words()
-                while self._in_order or self._newest:
-                    if self._in_order:
-                        wire = self._in_order.popleft()
-                    else:
-                        place = min(self._newest, key=lambda key: key[0] != "snapshot")
-                        wire = wire_from_parts(*self._newest.pop(place))
+                while (wire := self._next()) is not None:
                     self._writer.write(wire)
                     await self._writer.drain()
+
+    def _next(self) -> bytes | None:
+        """What goes next: values, then the alarms that follow from them, pictures last."""
+        first = [place for place in self._newest if place[0] == "snapshot"]
+        if first:
+            return wire_from_parts(*self._newest.pop(first[0]))
+        if self._in_order:
+            return self._in_order.popleft()
+        if self._newest:
+            return wire_from_parts(*self._newest.pop(next(iter(self._newest))))
+        return None
 
     def _say_words(self) -> None:
         """Say what the gateway says of each camera, where that is new."""

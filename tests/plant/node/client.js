@@ -72,6 +72,85 @@ const actions = {
     await subscription.terminate();
     return { changes };
   },
+  // alarms of the node, usually Server (i=2253): one command a line, one answer a line
+  async conditions(session, nodes, next) {
+    const subscription = await session.createSubscription2({
+      requestedPublishingInterval: 50, requestedMaxKeepAliveCount: 20,
+      requestedLifetimeCount: 1000, publishingEnabled: true, maxNotificationsPerPublish: 1000,
+      priority: 1,
+    });
+    const fields = [
+      "EventId", "EventType", "SourceName", "Time", "Message", "Severity", "ConditionName",
+      "BranchId", "Retain", "Quality", "Comment", "ClientUserId", "ActiveState", "ActiveState.Id",
+      "AckedState.Id", "ConfirmedState.Id", "ShelvingState.CurrentState",
+      "ShelvingState.CurrentState.Id", "ShelvingState.UnshelveTime", "SuppressedOrShelved",
+      "OutOfServiceState.Id",
+    ];
+    // as node-opcua's own alarm monitoring asks: of this type or below, and which condition it is
+    const filter = ua.constructEventFilter(fields, ua.ofType("AcknowledgeableConditionType"));
+    filter.selectClauses.push(new ua.SimpleAttributeOperand({
+      attributeId: ua.AttributeIds.NodeId, typeDefinitionId: "i=2782",
+    }));
+    const events = [];
+    const take = (values) => {
+      const event = { condition: String(values[fields.length].value) };
+      fields.forEach((name, place) => {
+        const value = values[place].value;
+        event[name] = value && value.text !== undefined ? value.text
+          : value && value.name !== undefined ? value.name
+          : value && value.identifierType !== undefined ? value.toString() : plain(value);
+      });
+      events.push(event);
+    };
+    const monitor = async (nodeId, wanted, taken) => {
+      const item = await subscription.monitor(
+        { nodeId, attributeId: ua.AttributeIds.EventNotifier },
+        { samplingInterval: 0, queueSize: 1000, discardOldest: true, filter: wanted },
+        ua.TimestampsToReturn.Both);
+      item.on("changed", taken);
+      return item;
+    };
+    const item = await monitor(nodes[0], filter, take);
+    const brackets = [];
+    await monitor("i=2253", ua.constructEventFilter(["EventType"], ua.ofType("SystemEventType")),
+      (values) => brackets.push(values[0].value.toString()));
+    answer({ watching: true });
+    const bytes = (text) => Buffer.from(text, "base64");
+    for (;;) {
+      const line = (await next()).value;
+      if (!line) break;
+      const given = JSON.parse(line);
+      let status = null;
+      if (given.do === "events") {
+        answer({ events: events.splice(0), brackets: brackets.splice(0) });
+        continue;
+      }
+      if (given.do === "refresh") {
+        const id = given.item ? "i=12912" : "i=3875";
+        const inputArguments = [{ dataType: "UInt32", value: subscription.subscriptionId }];
+        if (given.item) inputArguments.push({ dataType: "UInt32", value: item.monitoredItemId });
+        const done = await session.call({ objectId: "i=2782", methodId: id, inputArguments });
+        status = done.statusCode;
+      } else if (given.do === "acknowledge") {
+        status = await session.acknowledgeCondition(
+          given.condition, bytes(given.event), given.comment);
+      } else if (given.do === "confirm") {
+        status = await session.confirmCondition(
+          given.condition, bytes(given.event), given.comment);
+      } else if (given.do === "comment") {
+        status = await session.addCommentCondition(
+          given.condition, bytes(given.event), given.comment);
+      } else {
+        const done = await session.call({
+          objectId: given.object, methodId: given.method, inputArguments: given.arguments || [],
+        });
+        status = done.statusCode;
+      }
+      answer({ status: status.name });
+    }
+    await subscription.terminate();
+    return { ended: true };
+  },
 };
 
 async function serve(request, next) {
