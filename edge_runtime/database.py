@@ -174,6 +174,7 @@ class Database:
                 raise
             self._give_up_reserve()
             with contextlib.suppress(NotKeptError):
+                self.rows("PRAGMA wal_checkpoint(RESTART)")  # the log's room is used anew
                 self.on_full()
             with self.transaction():
                 return write()
@@ -255,7 +256,8 @@ def _open(path: str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=4194304")
+        connection.execute("PRAGMA wal_autocheckpoint=256")  # pages: what the log takes stays small
+        connection.execute("PRAGMA journal_size_limit=1048576")
         _check(connection)
         connection.executescript(_TABLES)
         if path == ":memory:":  # which may not grow for ever

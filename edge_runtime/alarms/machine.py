@@ -24,6 +24,7 @@ __all__ = ["AlarmMachine", "Memory", "Now", "Shelving", "Sign", "state_of"]
 _SECOND = 1_000_000_000
 _NO_EARLIER_NS = 1_704_067_200 * _SECOND  # 2024: a clock before it was never set
 _STEP_S = 2.0  # of the wall clock, from which on a shelving's end is told anew
+_SAY_S = 5.0  # between two texts of an alarm that stands
 _LONGEST_TEXT = 500
 
 
@@ -123,7 +124,7 @@ class AlarmMachine:
         self._seen: bool | None = None  # last sign that could be told
         self._begun_s: deque[float] = deque(maxlen=common.chatter_count)
         self._against_s: float | None = None  # since when the sign speaks against what stands
-        self._announced_s = -math.inf
+        self._announced_s = self._said_s = -math.inf
 
     def remember(self, memory: Memory, now: Now) -> None:
         """Take up what was kept; delays begin anew."""
@@ -162,7 +163,10 @@ class AlarmMachine:
             self._announced_s = now.mono_s
         elif before.active and not active:
             memory = replace(memory, active=False, latched=self.rule.latch)
-        if memory.active and memory.message != sign.text:
+        # a cause that changes ten times a second must not fill disk and alarm list
+        may_say = not before.active or now.mono_s - self._said_s >= _SAY_S
+        if memory.active and memory.message != sign.text and may_say:
+            self._said_s = now.mono_s
             memory = replace(memory, message=sign.text)
         memory = self._announced(before, _shelved_still(memory, now), now)
         if memory is not before and memory != before:
