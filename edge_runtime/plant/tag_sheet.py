@@ -53,7 +53,7 @@ is looking, which is not the same as no leak.
 `Objects/GasEdge_<serial>/Cameras/<camera>/<Group>/<Name>`. Source time is the capture time of the
 frame. Everything is read-only. Quality is the status code:
 
-| Health/Quality | OPC UA status of Leak, Zone, Frame and Mask |
+| Health/Quality | OPC UA status of Leak, Zone, Frame, Drift and Mask |
 |---|---|
 | 0 good | Good |
 | 1 uncertain | UncertainSensorNotAccurate |

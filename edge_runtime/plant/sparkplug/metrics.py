@@ -21,7 +21,7 @@ BAD, GOOD, STALE = 0, 192, 500
 
 Scalar = bool | float | str | bytes | None
 
-_SEEN = ("Leak", "Zone", "Frame", "Mask")  # groups of tags
+_SEEN = ("Leak", "Zone", "Frame", "Mask", "Drift")  # groups of tags
 _CORNERS = ("X", "Y", "Width", "Height")
 # UInt32 is nowhere: the specification puts it into a 32-bit field, Ignition and most hosts look for
 # it in the 64-bit one (github.com/eclipse-sparkplug/sparkplug/issues/102). All agree on UInt64.
