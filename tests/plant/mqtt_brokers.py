@@ -79,6 +79,17 @@ class Broker:
         return f"mqtt://127.0.0.1:{self.port}"
 
 
+def that_keeps(folder: Path) -> str:
+    """Configuration of a broker that, ended in order, keeps what its clients have not got yet.
+
+    Else what it acknowledged while a subscriber was away would be lost: by the broker, not by us.
+    """
+    return (
+        "listener PORT 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+        f"persistence true\npersistence_location {folder}/\n"
+    )
+
+
 @contextlib.contextmanager
 def mosquitto(folder: Path, *, extra: str = ""):
     if shutil.which("mosquitto") is None:

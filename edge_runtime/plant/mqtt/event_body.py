@@ -119,7 +119,7 @@ def alarm_event(
         "t_shelved_until": _text_time(shelved or 0),
         "t_capture": _text_time(captured_ns),
         **values,
-        "test": bool(code & HealthCode.TEST_SOURCE),
+        "test": alarm.test or bool(code & HealthCode.TEST_SOURCE),
         "evidence_sha256": None,
         _MASK_N: mask_n if alarm.kind is AlarmKind.LEAK else None,
     }
