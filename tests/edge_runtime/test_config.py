@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contract.errors import ConfigError
+from edge_runtime.alarms.watched import watched_cameras
 from edge_runtime.config import check_files, load_daemon_config
 from gasedge.cli import main
 
@@ -182,3 +183,74 @@ def test_more_zones_than_there_are_tags_for_are_refused(config):
     with pytest.raises(ConfigError, match=r"camera.1.zone: .*at most 8"):
         text = with_zones("".join(zone.format(number) for number in range(9)))
         load_daemon_config(config(text), environment={})
+
+
+ALARMS = """
+[alarm]
+shelve_max_s = 3600
+[alarm.leak]
+latch = true
+severity = 900
+area_above = 0.01
+
+[[camera]]
+name = "yard"
+source = "sim:"
+[camera.alarm]
+realarm_s = 600
+[[camera.zone]]
+name = "flare"
+polygon = [[0, 0], [9, 0], [9, 9]]
+alarm = { suppressed = true }
+[[camera.zone]]
+name = "flange"
+polygon = [[0, 0], [9, 0], [9, 9]]
+"""
+
+
+def test_a_camera_and_a_zone_have_alarm_settings_instead_of_the_common_ones(config):
+    loaded = load_daemon_config(config(GOOD + ALARMS), environment={})
+    north, _, yard = watched_cameras(loaded)
+    assert (north.config.leak.latch, north.config.shelve_max_s) == (True, 3600)
+    assert (yard.config.leak.latch, yard.config.realarm_s) == (False, 600)
+    assert [(name, rule.suppressed) for name, rule in yard.zones] == [
+        ("flare", True),
+        ("flange", False),
+    ]
+
+
+def test_zones_without_settings_follow_the_cameras_leak_alarm(config):
+    text = ALARMS.replace("[camera.alarm]\nrealarm_s = 600\n", "")
+    *_, yard = watched_cameras(load_daemon_config(config(GOOD + text), environment={}))
+    assert dict(yard.zones)["flange"].area_above == 0.01
+    assert dict(yard.zones)["flange"].severity == 900
+    assert dict(yard.zones)["flare"].area_above == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[alarm]\nshelve_max_s = 28801", "alarm.shelve_max_s"),
+        ("[alarm]\nshelve_s = 7200\nshelve_max_s = 3600", "more than shelve_max_s"),
+        ("[alarm.leak]\non_delay_s = 61", "alarm.leak.on_delay_s"),
+        ("[alarm.leak]\narea_above = 0.3", "alarm.leak.area_above"),
+        ("[alarm.leak]\narea_above = 0.1\narea_deadband = 0.2", "would never end"),
+        ("[alarm.leak]\nscore_deadband = 0.2", "would never end"),
+        ("[alarm]\nchatter_count = 2", "alarm.chatter_count"),
+        ("[alarm]\nrealarm_s = 0", "alarm.realarm_s"),
+        ("[alarm.failure]\non_delay_s = 301", "alarm.failure.on_delay_s"),
+        ("[alarm.failure]\nsuppressed = true", "unknown key alarm.failure.suppressed"),
+        ("[alarm.leek]\nlatch = true", "did you mean leak"),
+    ],
+)
+def test_alarm_settings_that_would_hide_an_alarm_are_refused(config, text, said):
+    with pytest.raises(ConfigError, match=said):
+        load_daemon_config(config(f"{GOOD}\n{text}\n"), environment={})
+
+
+def test_the_hash_changes_with_every_setting_and_with_nothing_else(config):
+    def hash_of(text):
+        return load_daemon_config(config(text), environment={}).sha256
+
+    assert hash_of(GOOD) == hash_of("# a comment\n" + GOOD)
+    assert hash_of(GOOD) != hash_of(GOOD.replace("votes = 3", "votes = 4"))
