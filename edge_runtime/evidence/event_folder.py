@@ -14,12 +14,12 @@ import numpy as np
 from contract.atomic import new_folder, sha256_of_bytes, sha256_of_file
 from contract.errors import GasedgeError
 from contract.packages import need
-from contract.tags import HealthCode
 from edge_runtime.evidence.device_key import fingerprint, public_pem
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.plant.messages import OVERLAY, RAW
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from contract.alarms import Alarm
@@ -38,6 +38,7 @@ __all__ = [
 
 MANIFEST, SIGNATURE, PUBLIC = "manifest.json", "manifest.sig", "public.pem"
 _SCHEMA = "gasedge-evidence-1"
+_FPS = 6.0  # a little more than pictures come, so that each is in the clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +60,31 @@ class Written:
     sha256: str  # of the manifest's bytes
 
 
-def write_event(root: Path, recording: Recording, device: Device, *, clips: bool = True) -> Written:
+def write_event(
+    root: Path,
+    recording: Recording,
+    device: Device,
+    *,
+    no_clips: str = "",
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Written:
     """Write the folder of a recording below `root`.
 
     Args:
         root: where all events are kept.
         recording: what was seen; its spool stays open.
         device: who saw it.
-        clips: False leaves the videos out, where the disk has no room for them.
+        no_clips: why the videos are left out, where they are.
+        is_stopping: asked between pictures; True ends the work.
 
     Raises:
-        GasedgeError: when the disk refuses; nothing is left behind.
+        GasedgeError: when the disk refuses or the work is ended; nothing is left behind.
     """
     name = event_name(recording)
     with new_folder(root / name) as folder:
         pictures = {}
         for view in (RAW, OVERLAY):
-            pictures[view] = _write_clip(folder, view, recording) if clips else 0
+            pictures[view] = 0 if no_clips else _write_clip(folder, view, recording, is_stopping)
         (folder / "masks.gem1").write_bytes(b"".join(recording.masks()))
         _write_lines(folder / "values.jsonl", recording.values())
         changes = (json.dumps(_plain(each), separators=(",", ":")) for each in recording.changes)
@@ -83,7 +92,7 @@ def write_event(root: Path, recording: Recording, device: Device, *, clips: bool
         public = public_pem(device.key)
         (folder / PUBLIC).write_bytes(public)
         manifest = _manifest(recording, device, public, pictures)
-        manifest["clips"] = "kept" if clips else "left out: the disk had too little room"
+        manifest["clips"] = f"left out: {no_clips}" if no_clips else "kept"
         manifest["files"] = {
             file.name: {"sha256": sha256_of_file(file), "bytes": file.stat().st_size}
             for file in sorted(folder.iterdir())
@@ -117,7 +126,6 @@ def _manifest(
 ) -> dict[str, Any]:
     values = recording.last_values()
     begin_ns, end_ns = recording.span_ns()
-    code = values.get("Health/Code")
     return {
         "schema": _SCHEMA,
         "serial": device.serial,
@@ -127,7 +135,7 @@ def _manifest(
         "from_ns": begin_ns,
         "to_ns": end_ns,
         "made_ns": int(dt.datetime.now(dt.timezone.utc).timestamp() * 1e9),
-        "test": bool(isinstance(code, int) and HealthCode.TEST_SOURCE in HealthCode(code)),
+        "test": any(each.test for each in recording.alarms),
         "alarms": [_plain(each) for each in recording.alarms],
         "pictures": pictures,
         "model_id": values.get("Model/Id"),
@@ -139,13 +147,17 @@ def _manifest(
     }
 
 
-def _write_clip(folder: Path, view: str, recording: Recording) -> int:
+def _write_clip(
+    folder: Path, view: str, recording: Recording, is_stopping: Callable[[], bool]
+) -> int:
     """Write the clip of a view and the capture time of its pictures; how many there were."""
     cv2 = need("cv2", extra="cpu")
     times: list[str] = []
     with contextlib.ExitStack() as stack:
         video: OverlayVideo | None = None
         for captured_ns, jpeg in recording.pictures(view):
+            if is_stopping():
+                raise GasedgeError("the process ends")
             picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
             if picture is None:
                 continue
@@ -166,10 +178,10 @@ def _open_clip(folder: Path, view: str, shape: tuple[int, ...]) -> OverlayVideo:
         with probe:
             probe.write(np.zeros((size[1], size[0], 3), np.uint8))
     except GasedgeError:
-        return OverlayVideo(folder / f"{view}.avi")
+        return OverlayVideo(folder / f"{view}.avi", _FPS)
     finally:
         (folder / ".probe.webm").unlink(missing_ok=True)
-    return OverlayVideo(folder / f"{view}.webm")
+    return OverlayVideo(folder / f"{view}.webm", _FPS)
 
 
 def _write_lines(path: Path, lines: Any) -> None:

@@ -124,10 +124,11 @@ class _Recorder:
         self._client = RelayClient(relay, board, pictures=True, heard=self._heard)
         self._last_s: dict[str, float] = {}  # when a camera's values were last kept
         self._untold = _untold(config.folder)
+        self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Until a signal says stop; recordings under way are written before."""
-        stop = asyncio.Event()
+        stop = self._stop
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -140,9 +141,13 @@ class _Recorder:
         while not stop.is_set():
             self._beat()
             waiting += self._recordings.finished(time.monotonic())
+            if hearing.done():
+                hearing.result()  # it never ends by itself: fail loudly and be started anew
             if writing is not None and writing.done():
+                writing.result()
                 writing = None
             if self._untold and telling.done():
+                telling.result()
                 telling = asyncio.create_task(self._tell(), name="gasedge-recorder-tells")
             if writing is None and (waiting or time.monotonic() - looked_s >= _ROOM_S):
                 looked_s = time.monotonic()
@@ -207,11 +212,16 @@ class _Recorder:
         marker.touch()  # before there is anything to tell: a kill in between loses nothing
         room = make_room(self._config, time.time())
         try:
+            why = "the disk had too little room" if room.is_short else ""
+            why = "the process ended" if self._stop.is_set() else why
             try:
-                return write_event(root, recording, self._device, clips=not room.is_short)
+                stopping = self._stop.is_set
+                return write_event(
+                    root, recording, self._device, no_clips=why, is_stopping=stopping
+                )
             except GasedgeError as error:
                 _log.warning("%s; once more without clips", error)
-                return write_event(root, recording, self._device, clips=False)
+                return write_event(root, recording, self._device, no_clips=str(error))
         except BaseException:
             marker.unlink()
             raise

@@ -75,7 +75,7 @@ class Recording:
 
     def span_ns(self) -> tuple[int, int]:
         """Capture times of the first and last moment, UTC; zeros without any."""
-        times = [each.moment.captured_ns for each in self._places]
+        times = [each.moment.captured_ns for each in self._places if each.moment.captured_ns]
         return (min(times), max(times)) if times else (0, 0)
 
     def last_values(self) -> dict[str, object]:

@@ -58,6 +58,7 @@ def alarm_json(alarm: Alarm) -> dict[str, Any]:
         "who": alarm.who,
         "shelved_until_ms": _ms(alarm.shelved_until_ns),
         "chattering": alarm.chattering,
+        "test": alarm.test,
     }
 
 
