@@ -77,8 +77,7 @@ async def serve_opcua(
     core = server.iserver
     index = await server.register_namespace(NAMESPACE)
     tree = Tree(server, index, time.time_ns)
-    device = await tree.folder(server.nodes.objects, "/", f"GasEdge_{serial}")
-    await tree.make(device, cameras)
+    tree.make(cameras, f"GasEdge_{serial}")
     conditions = Conditions(server, index, time.time_ns)
     subscriptions = core.subscription_service.subscriptions
     core.methods = Methods(conditions, subscriptions, act, longest_s=longest_s)

@@ -8,6 +8,7 @@ Server object, where alarm clients listen, and on its camera.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
@@ -18,6 +19,14 @@ from edge_runtime.plant.opcua_condition_fields import (
     condition_fields,
     event_id,
     type_of,
+)
+from edge_runtime.plant.opcua_nodes import (
+    add,
+    child,
+    link,
+    object_node,
+    read_by,
+    variable_node,
 )
 from edge_runtime.plant.opcua_time import time_from_ns
 
@@ -68,7 +77,7 @@ class Conditions:
         self._fields: dict[str, dict[str, Any]] = {}
         self._events: dict[str, OrderedDict[bytes, str]] = {}
         self._by_node: dict[Any, str] = {}
-        self._folders: set[str] = set()
+        self._attributes: dict[str, dict[str, Any]] = {}  # of each alarm, by path
 
     async def tell(self, alarm: Alarm, status: int) -> None:
         """Show an alarm as it is now.
@@ -95,8 +104,8 @@ class Conditions:
         while len(known) > _KNOWN_EVENTS:
             known.popitem(last=False)
         if before is None:
-            await self._make(shown, fields)
-        await self._tell_readers(shown, fields)
+            self._make(shown, fields)
+        await self._tell_readers(shown)
         # Part 9: what is not retained and was not before is of no interest to an operator
         if alarm.retain or (before is not None and before.alarm.retain):
             for node in (_SERVER, shown.source):
@@ -127,9 +136,12 @@ class Conditions:
             ]
             begin = self._bracket(_IDS.RefreshStartEventType, emitter, b"begin")
             end = self._bracket(_IDS.RefreshEndEventType, emitter, b"end")
-            for event in (begin, *retained, end):
-                for number in numbers:
+            for number in numbers:
+                # a client must see where the refresh begins and ends whatever it filters for
+                await items.tell_anyway(begin, number)
+                for event in retained:
                     await items.trigger_event(event, number)
+                await items.tell_anyway(end, number)
 
     def _bracket(self, kind: int, emitter: Any, mark: bytes) -> Any:
         now_ns = self._clock_ns()
@@ -147,10 +159,8 @@ class Conditions:
         }
         return _event(fields, None, emitter)
 
-    async def _tell_readers(self, shown: Condition, fields: Mapping[str, Any]) -> None:
-        for path in fields:
-            place = _place(shown.node, path)
-            attribute = self._core.aspace[place].attributes[ua.AttributeIds.Value]
+    async def _tell_readers(self, shown: Condition) -> None:
+        for path, attribute in self._attributes[shown.alarm.id].items():
             if attribute.datachange_callbacks:
                 data = self._read(shown.alarm.id, path)
                 for handle, tell in tuple(attribute.datachange_callbacks.items()):
@@ -167,94 +177,51 @@ class Conditions:
             ServerTimestamp=time_from_ns(now_ns),
         )
 
-    async def _make(self, shown: Condition, fields: Mapping[str, Any]) -> None:
+    def _make(self, shown: Condition, fields: Mapping[str, Any]) -> None:
         """Add the nodes of a condition below its camera."""
-        alarm = shown.alarm
-        parent = ua.NodeId(f"{_source(alarm)}/Alarms", self._index)
-        organizes = ua.NodeId(_IDS.Organizes)
-        if alarm.camera not in self._folders:
-            self._folders.add(alarm.camera)
-            name = ua.QualifiedName("Alarms", self._index)
-            folder = ua.NodeId(_IDS.FolderType)
-            await self._add(parent, name, shown.source, organizes, folder, ua.NodeClass.Object)
-            camera = self._core.aspace[shown.source].attributes[ua.AttributeIds.EventNotifier]
-            camera.value = ua.DataValue(ua.Variant(1, ua.VariantType.Byte))
-            await self._link(_SERVER, ua.NodeId(_IDS.HasNotifier), shown.source)
-        name = ua.QualifiedName(shown.name, self._index)
+        alarm, node = shown.alarm, shown.node
+        parent = child(shown.source, "Alarms")
+        items = []
+        if parent not in self._core.aspace:
+            items.append(object_node(parent, self._named("Alarms"), shown.source))
         kind = type_of(alarm.kind)
-        await self._add(shown.node, name, parent, organizes, kind, ua.NodeClass.Object)
-        await self._link(shown.source, ua.NodeId(_IDS.HasCondition), shown.node)
-        shelving = _place(shown.node, "ShelvingState")
-        component = ua.NodeId(_IDS.HasComponent)
-        name = ua.QualifiedName("ShelvingState", 0)
-        kind = ua.NodeId(_IDS.ShelvedStateMachineType)
-        await self._add(shelving, name, shown.node, component, kind, ua.NodeClass.Object)
-        for path, variant in fields.items():
-            await self._add_field(shown, path, variant)
-        for method in _METHODS:
-            await self._link(shown.node, component, ua.NodeId(method))
-        for method in _SHELVING_METHODS:
-            await self._link(shelving, component, ua.NodeId(method))
-        self._by_node[shown.node] = self._by_node[shelving] = alarm.id
+        items.append(object_node(node, self._named(shown.name), parent, kind=kind))
+        shelving = child(node, "ShelvingState")
+        name, kind = ua.QualifiedName("ShelvingState"), ua.NodeId(_IDS.ShelvedStateMachineType)
+        part = _IDS.HasComponent
+        items.append(object_node(shelving, name, node, reference=part, kind=kind))
+        items += [_field(node, path, variant, fields) for path, variant in fields.items()]
+        add(self._core, items)
+        link(self._core, shown.source, _IDS.HasCondition, [node])
+        link(self._core, node, part, [ua.NodeId(each) for each in _METHODS])
+        link(self._core, shelving, part, [ua.NodeId(each) for each in _SHELVING_METHODS])
+        self._attributes[alarm.id] = {
+            path: read_by(self._core, child(node, path), partial(self._read, alarm.id, path))
+            for path in fields
+        }
+        self._by_node[node] = self._by_node[shelving] = alarm.id
 
-    async def _add_field(self, shown: Condition, path: str, variant: Any) -> None:
-        above, _, name = path.rpartition("/")
-        place = _place(shown.node, path)
-        kind = _VARIABLES.get(path)
-        if f"{path}/Id" in self._fields[shown.alarm.id] and kind is None:
-            kind = _TWO_STATES
-        await self._add(
-            place,
-            ua.QualifiedName(name, 0),
-            _place(shown.node, above) if above else shown.node,
-            ua.NodeId(_IDS.HasProperty if kind is None else _IDS.HasComponent),
-            kind or ua.NodeId(_IDS.PropertyType),
-            ua.NodeClass.Variable,
-            data_type=ua.NodeId(variant.VariantType.value),
-        )
-        alarm_id = shown.alarm.id
-        self._core.aspace.set_attribute_value_callback(
-            place, ua.AttributeIds.Value, lambda *_: self._read(alarm_id, path)
-        ).check()
+    def _named(self, name: str) -> Any:
+        return ua.QualifiedName(name, self._index)
 
-    async def _add(
-        self,
-        place: Any,
-        name: Any,
-        parent: Any,
-        reference: Any,
-        kind: Any,
-        node_class: Any,
-        *,
-        data_type: Any = None,
-    ) -> None:
-        item = ua.AddNodesItem()
-        item.RequestedNewNodeId, item.BrowseName = place, name
-        item.ParentNodeId, item.ReferenceTypeId = parent, reference
-        item.TypeDefinition, item.NodeClass = kind, node_class
-        if node_class is ua.NodeClass.Variable:
-            item.NodeAttributes = ua.VariableAttributes(DataType=data_type)
-        else:
-            item.NodeAttributes = ua.ObjectAttributes()
-        item.NodeAttributes.DisplayName = ua.LocalizedText(name.Name, "en")
-        for result in await self._core.isession.add_nodes([item]):
-            result.StatusCode.check()
 
-    async def _link(self, source: Any, reference: Any, target: Any) -> None:
-        item = ua.AddReferencesItem()
-        item.SourceNodeId, item.ReferenceTypeId, item.TargetNodeId = source, reference, target
-        item.IsForward = True
-        for result in await self._core.isession.add_references([item]):
-            result.check()
+def _field(node: Any, path: str, variant: Any, fields: Mapping[str, Any]) -> Any:
+    above, _, name = path.rpartition("/")
+    parent = child(node, above) if above else node
+    kind = _VARIABLES.get(path) or (_TWO_STATES if f"{path}/Id" in fields else None)
+    return variable_node(
+        child(node, path),
+        ua.QualifiedName(name),
+        parent,
+        variant.VariantType,
+        reference=_IDS.HasProperty if kind is None else _IDS.HasComponent,
+        kind=kind or ua.NodeId(_IDS.PropertyType),
+    )
 
 
 def _source(alarm: Alarm) -> str:
     """Identifier of the node that an alarm is about: its camera, or the device."""
     return f"/Cameras/{alarm.camera}" if alarm.camera else "/"
-
-
-def _place(node: Any, path: str) -> Any:
-    return ua.NodeId(f"{node.Identifier}/{path}", node.NamespaceIndex)
 
 
 def _at(shown: Condition, now_ns: int) -> Condition:

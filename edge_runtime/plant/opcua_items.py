@@ -55,6 +55,14 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             )
         return result
 
+    async def tell_anyway(self, event: Any, number: int) -> None:
+        """Tell an item of an event whatever its filter says."""
+        item = self._monitored_items[number]
+        told = ua.EventFieldList()
+        told.ClientHandle = item.client_handle
+        told.EventFields = event.to_event_fields(item.filter.SelectClauses)
+        await self.isub.enqueue_event(number, told, item.queue_size)
+
     async def datachange_callback(self, handle: int, value: Any, error: Any = None) -> None:
         """Take in a value; one that says nothing new to this item costs next to nothing."""
         item = self._monitored_items[self._monitored_datachange[handle]]

@@ -6,22 +6,24 @@ frame: a device has a hundred nodes a camera, and most are looked at once a minu
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 
 from contract.tags import HealthCode, Quality
+from edge_runtime.plant.opcua_nodes import add, link, object_node, read_by, variable_node
 from edge_runtime.plant.opcua_rows import ROWS
 from edge_runtime.plant.opcua_time import time_from_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from contract.tags import Tag, Value
+    from contract.tags import Value
     from edge_runtime.plant.freshness import Published
     from edge_runtime.plant.opcua_rows import Row
 
-__all__ = ["Tree", "node_id", "value_status"]
+__all__ = ["Tree", "value_status"]
 
 _BY_QUALITY = {
     Quality.GOOD: ua.StatusCodes.Good,
@@ -32,11 +34,6 @@ _BY_QUALITY = {
 _FACTS = ("Camera", "Model", "Sw")  # known while the frames process speaks, however blind it is
 _OWN = "own"  # what the gateway itself says
 _BLIND = HealthCode.NO_CAMERA | HealthCode.PLANT_LINK
-
-
-def node_id(camera: str, tag: Tag) -> str:
-    """String identifier of a tag's node, in gasedge's namespace."""
-    return f"{camera}.{tag.name.replace('/', '.')}"
 
 
 def value_status(group: str, shown: Published) -> int:
@@ -63,9 +60,9 @@ class _Node:
 
     __slots__ = ("attribute", "made_ns", "row", "status", "value", "when_made")
 
-    def __init__(self, row: Row, attribute: Any) -> None:
+    def __init__(self, row: Row) -> None:
         self.row = row
-        self.attribute = attribute  # of the address space: who must be told
+        self.attribute: Any = None  # of the address space: who must be told
         self.value: Value = None
         self.status = int(ua.StatusCodes.BadWaitingForInitialData)
         self.when_made = False  # the source time is that of the last change, not of the frame
@@ -102,55 +99,65 @@ class Tree:
         self._nodes: dict[str, list[_Node]] = {}
         self._source_ns: dict[str, int] = {}
 
-    async def make(self, parent: Any, cameras: Sequence[str]) -> None:
-        """Add a folder `Cameras` with a folder for each camera."""
-        parent = await self.folder(parent, "/Cameras", "Cameras")
+    def make(self, cameras: Sequence[str], name: str) -> None:
+        """Add the device with a folder `Cameras` and a folder for each camera."""
+        core = self._server.iserver
+        objects, device = ua.NodeId(ua.ObjectIds.ObjectsFolder), self._id("/")
+        parent = self._id("/Cameras")
+        items = [
+            object_node(device, self._named(name), objects, notifies=True),
+            object_node(parent, self._named("Cameras"), device),
+        ]
         for camera in cameras:
-            place = f"/Cameras/{camera}"
-            folders = {place: await self.folder(parent, place, camera)}
-            nodes = self._nodes[camera] = []
+            items += self._of_camera(camera, parent)
+        add(core, items)
+        notifiers = [device, *(self._id(f"/Cameras/{camera}") for camera in cameras)]
+        link(core, ua.NodeId(ua.ObjectIds.Server), ua.ObjectIds.HasNotifier, notifiers)
+        for camera in cameras:
             self._source_ns[camera] = 0
+            nodes = self._nodes[camera] = []
             for row in ROWS:
-                above, names = place, row.path.split("/")
-                for name in names[:-1]:
-                    path = f"{above}/{name}"
-                    if path not in folders:
-                        folders[path] = await self.folder(folders[above], path, name)
-                    above = path
-                nodes.append(await self._add(folders[above], camera, row, names[-1]))
+                node = _Node(row)
+                read = partial(self._read, camera, node)
+                node.attribute = read_by(core, self._value(camera, row), read)
+                nodes.append(node)
 
-    async def folder(self, parent: Any, path: str, name: str) -> Any:
-        """Add a folder."""
-        place, named = ua.NodeId(path, self._index), ua.QualifiedName(name, self._index)
-        return await parent.add_folder(place, named)
+    def _of_camera(self, camera: str, parent: Any) -> list[Any]:
+        """What is to be added for a camera."""
+        place = f"/Cameras/{camera}"
+        items = [object_node(self._id(place), self._named(camera), parent, notifies=True)]
+        made = {place}
+        for row in ROWS:
+            above, names = place, row.path.split("/")
+            for name in names[:-1]:
+                path = f"{above}/{name}"
+                if path not in made:
+                    made.add(path)
+                    items.append(object_node(self._id(path), self._named(name), self._id(above)))
+                above = path
+            items.append(
+                variable_node(
+                    self._value(camera, row),
+                    self._named(names[-1]),
+                    self._id(above),
+                    row.kind,
+                    text=row.text,
+                    array=row.array,
+                )
+            )
+        return items
 
-    async def _add(self, parent: Any, camera: str, row: Row, name: str) -> _Node:
-        place = ua.NodeId(f"{camera}.{row.path.replace('/', '.')}", self._index)
-        variable = await parent.add_variable(
-            place,
-            ua.QualifiedName(name, self._index),
-            ua.Variant(None, ua.VariantType.Null),
-            datatype=ua.NodeId(row.kind.value, 0),
-        )
-        rank = ua.ValueRank.OneDimension if row.array else ua.ValueRank.Scalar
-        await variable.write_attribute(
-            ua.AttributeIds.ValueRank, ua.DataValue(ua.Variant(int(rank), ua.VariantType.Int32))
-        )
-        await variable.write_attribute(
-            ua.AttributeIds.Description,
-            ua.DataValue(
-                ua.Variant(ua.LocalizedText(row.text, "en"), ua.VariantType.LocalizedText)
-            ),
-        )
-        space = self._server.iserver.aspace
-        node = _Node(row, space[place].attributes[ua.AttributeIds.Value])
+    def _read(self, camera: str, node: _Node) -> Any:
+        return node.data(self._clock_ns(), self._source_ns[camera])
 
-        def read(place: Any, attribute: Any) -> Any:
-            del place, attribute
-            return node.data(self._clock_ns(), self._source_ns[camera])
+    def _value(self, camera: str, row: Row) -> Any:
+        return self._id(f"{camera}.{row.path.replace('/', '.')}")
 
-        space.set_attribute_value_callback(place, ua.AttributeIds.Value, read).check()
-        return node
+    def _id(self, text: str) -> Any:
+        return ua.NodeId(text, self._index)
+
+    def _named(self, name: str) -> Any:
+        return ua.QualifiedName(name, self._index)
 
     async def publish(self, shown: Published, *, linked: bool) -> None:
         """Show this from now on, and tell who is subscribed.

@@ -102,18 +102,11 @@ const actions = {
       });
       events.push(event);
     };
-    const monitor = async (nodeId, wanted, taken) => {
-      const item = await subscription.monitor(
-        { nodeId, attributeId: ua.AttributeIds.EventNotifier },
-        { samplingInterval: 0, queueSize: 1000, discardOldest: true, filter: wanted },
-        ua.TimestampsToReturn.Both);
-      item.on("changed", taken);
-      return item;
-    };
-    const item = await monitor(nodes[0], filter, take);
-    const brackets = [];
-    await monitor("i=2253", ua.constructEventFilter(["EventType"], ua.ofType("SystemEventType")),
-      (values) => brackets.push(values[0].value.toString()));
+    const item = await subscription.monitor(
+      { nodeId: nodes[0], attributeId: ua.AttributeIds.EventNotifier },
+      { samplingInterval: 0, queueSize: 1000, discardOldest: true, filter },
+      ua.TimestampsToReturn.Both);
+    item.on("changed", take);
     answer({ watching: true });
     const bytes = (text) => Buffer.from(text, "base64");
     for (;;) {
@@ -122,7 +115,7 @@ const actions = {
       const given = JSON.parse(line);
       let status = null;
       if (given.do === "events") {
-        answer({ events: events.splice(0), brackets: brackets.splice(0) });
+        answer({ events: events.splice(0) });
         continue;
       }
       if (given.do === "refresh") {
