@@ -52,7 +52,6 @@ _log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _ROOM_S = 600.0  # between two looks at the limits while nothing happens
 _VALUES_S = 0.2  # of a camera's values and masks at most so often
-_SPOOL = ".spool-"
 _PARTIAL = ".partial-"
 _UNTOLD = ".untold-"  # and the folder's name: what the gateway has not written down yet
 _MASK = "Mask/Data"
@@ -86,8 +85,8 @@ def run_recorder(
     device = Device(config.serial, config_sha256, device_key(state_dir))
     try:
         evidence.folder.mkdir(parents=True, exist_ok=True)
-        for left in (*evidence.folder.glob(f"{_SPOOL}*"), *evidence.folder.glob(f"{_PARTIAL}*")):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for left in evidence.folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
+            shutil.rmtree(left)
         known = _known_events(evidence.folder)
         _new_spool(evidence.folder).close()
     except OSError as error:
@@ -257,7 +256,7 @@ def _moment(message: Sent, now_s: float) -> Moment:
 
 def _new_spool(folder: Path) -> BinaryIO:
     """A file that is gone as soon as it is closed, on the disk that will hold the event."""
-    return cast("BinaryIO", tempfile.TemporaryFile(prefix=_SPOOL, dir=folder, buffering=0))
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder, buffering=0))
 
 
 def _untold(folder: Path) -> list[Written]:
