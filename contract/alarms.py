@@ -133,10 +133,11 @@ class AlarmDesk(Protocol):
         """
 
     def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
-        """Call `write` inside the transaction that keeps a change; the answer ends that.
+        """Call `write` inside the transaction that keeps a change of more than the text.
 
         What it puts into the outbox is kept with the change, or neither is. While the disk refuses
-        it is called anew for the same change, so it must do nothing but write there.
+        it is called anew for the same change, so it must do nothing but write there. The answer
+        ends it.
         """
 
     def audit(self, entry: Entry) -> bool:

@@ -251,13 +251,15 @@ class Desk:
         after = machine.memory
         if after == before:
             return []
-        old, new = _shown(before), _shown(after)
-        again = after.active and before.active and before.acked and not after.acked
         entry = None
-        if old != new or again or replace(before, message="") != replace(after, message=""):
-            said = "announced again" if old == new else ""
+        if replace(before, message="", changed_ns=0) != replace(after, message="", changed_ns=0):
+            again = before.active and after.announced > before.announced
             entry = Entry(
-                Category.ALARM, machine.id, old=old, new=new, comment=said or after.message
+                Category.ALARM,
+                machine.id,
+                old=_shown(before),
+                new=_shown(after),
+                comment="announced again" if again else after.message,
             )
         return [_Change(machine.alarm(), after, entry, now)]
 
@@ -301,8 +303,9 @@ class Desk:
             self.journal.append(entry, self._clock())
         for change in changes:
             self._memories.write(change.alarm.id, change.memory)
-            if change.entry is not None:
-                self.journal.append(change.entry, change.now)
+            if change.entry is None:
+                continue
+            self.journal.append(change.entry, change.now)
             for write in tuple(self._writers):
                 try:
                     write(change.alarm)

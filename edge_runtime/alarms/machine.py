@@ -76,6 +76,7 @@ class Memory:
     onset_ns: int = 0
     changed_ns: int = 0
     count: int = 0  # activations so far
+    announced: int = 0  # how often this one was announced
     test: bool = False  # this activation is a test's
     message: str = ""
     comment: str = ""
@@ -156,6 +157,7 @@ class AlarmMachine:
                 event_id=new_id(now.utc_ns),
                 onset_ns=sign.onset_ns or now.utc_ns,
                 count=memory.count + 1,
+                announced=1,
                 test=sign.test,
                 comment="",
                 who="",
@@ -253,7 +255,7 @@ class AlarmMachine:
         returns = before.active and state_of(before) in quiet
         if returns or now.mono_s - self._announced_s >= self.common.realarm_s:
             self._announced_s = now.mono_s
-            return replace(memory, acked=False, confirmed=False, changed_ns=now.utc_ns)
+            return replace(memory, acked=False, confirmed=False, announced=memory.announced + 1)
         return memory
 
     def _acknowledge(self, action: Action, now: Now) -> tuple[Outcome, Memory]:
@@ -310,7 +312,9 @@ class AlarmMachine:
     def _back(self, memory: Memory) -> Memory:
         """Announced again where it stands and is heard now."""
         heard = state_of(memory) in (AlarmState.ACKED, AlarmState.UNACK)
-        return replace(memory, acked=False, confirmed=False) if heard else memory
+        if not heard:
+            return memory
+        return replace(memory, acked=False, confirmed=False, announced=memory.announced + 1)
 
 
 _ASKED = {

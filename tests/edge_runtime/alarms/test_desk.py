@@ -31,6 +31,18 @@ def test_a_leak_is_told_at_the_first_look_and_stands_in_the_journal(alarms):
     assert (record.old, record.new) == ("NORM, confirmed", "UNACK, active")
 
 
+def test_a_text_that_changes_is_told_seldom_and_is_no_matter_for_the_journal(alarms):
+    one = alarms.desk()
+    one.look(8, **alarms.blind)
+    records = one.records()
+    told = len(one.told)
+    for _ in range(100):
+        one.look(0.1, quality=Quality.BAD, code=HealthCode.DARK)
+        one.look(0.1, **alarms.blind)
+    assert 1 <= len(one.told) - told <= 5
+    assert one.records() == records
+
+
 def test_a_blind_camera_holds_its_leak_alarm_and_raises_its_failure(alarms):
     one = alarms.desk()
     one.look(1, state=LEAK)
@@ -42,6 +54,12 @@ def test_a_blind_camera_holds_its_leak_alarm_and_raises_its_failure(alarms):
     one.look(60)
     assert one.state() == "RTN_UNACK"
     assert one.state("yard.failure") == "RTN_UNACK"
+
+
+def test_what_is_announced_again_stands_in_the_journal(alarms):
+    one = alarms.desk(cameras=[WatchedCamera("yard", AlarmConfig(realarm_s=60))])
+    one.look(70, state=LEAK)
+    assert [each.comment for each in one.records()] == ["Gas leak", "announced again"]
 
 
 def test_a_short_loss_of_pictures_is_no_alarm(alarms):
