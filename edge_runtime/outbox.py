@@ -196,9 +196,14 @@ class Outbox:
             (len(body), stream.value),
         )
         for losable in _LOSABLE:
-            self._delete(losable, "at_ns < ?", (at_ns - self._max_age_ns,), dropped=True)
+            self._drop_old(losable, at_ns - self._max_age_ns)
         self._shrink()
         return n
+
+    def _drop_old(self, stream: Stream, before_ns: int) -> None:
+        first = "SELECT at_ns FROM outbox WHERE stream = ? ORDER BY n LIMIT 1"
+        while (rows := self._run(first, (stream.value,))) and rows[0][0] < before_ns:
+            self._drop_oldest(stream, 1)
 
     def _shrink(self) -> None:
         for losable in _LOSABLE:
