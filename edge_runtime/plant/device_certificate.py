@@ -70,7 +70,8 @@ def days_left(folder: Path, now_s: float) -> float:
     Raises:
         ConfigError: when there is none that can be read.
     """
-    return (_read(folder).not_valid_after_utc.timestamp() - now_s) / 86_400
+    ends_s: float = _read(folder).not_valid_after_utc.timestamp()
+    return (ends_s - now_s) / 86_400
 
 
 def renew_certificate(folder: Path) -> Path:

@@ -119,7 +119,8 @@ class Conditions:
 
     def activation_of(self, alarm_id: str, event: bytes) -> str | None:
         """The desk's id of the activation that an event told of; None for an unknown event."""
-        return self._events.get(alarm_id, {}).get(event)
+        known = self._events.get(alarm_id)
+        return None if known is None else known.get(event)
 
     async def refresh(self, subscription: Any, item: int | None) -> None:
         """Send every retained condition to one subscription, or one item of it, as it is now."""

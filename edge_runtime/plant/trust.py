@@ -110,8 +110,9 @@ def trust(folder: Path, certificate: Certificate) -> Path:
     """
     path = folder / f"{certificate.thumbprint}.der"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_private(path, certificate.der)
+        path.chmod(0o644)  # the daemon reads it, whoever enrols
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error})") from error
     return path
