@@ -22,6 +22,7 @@ from edge_runtime.plant.modbus import serve_modbus
 from edge_runtime.plant.mqtt.serve import consumers, serve_mqtt
 from edge_runtime.plant.receiver import Board, receive
 from edge_runtime.plant.relay import RELAY, serve_relay
+from edge_runtime.plant.syslog_sender import serve_syslog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,6 +97,12 @@ async def _serve(
             need("aiohttp", extra="scada")
             page = need("edge_runtime.plant.page", extra="scada")
             await stack.enter_async_context(page.serve_page(config, board, kept))
+        if config.syslog is not None:
+
+            def tell(text: str | None) -> None:
+                loop.call_soon_threadsafe(kept.desk.maintain, "syslog", text)
+
+            stack.enter_context(serve_syslog(config.syslog, kept.desk.journal, tell))
         spoken = serve_mqtt(config, board, kept, loop, config_sha256=config_sha256)
         offer = stack.enter_context(spoken)
         relay = serve_relay(board, kept.desk, socket_path.with_name(RELAY), kept.evidence)
