@@ -22,6 +22,7 @@ __all__ = ["listen_privately", "read_message"]
 _log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 16
+_ENDING_S = 1.0
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -45,7 +46,7 @@ async def listen_privately(
     Raises:
         ConfigError: when the socket's folder is open to others or the socket cannot be made.
     """
-    connections: set[asyncio.StreamWriter] = set()
+    connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         uid = peer_uid(writer.get_extra_info("socket"))
@@ -53,13 +54,13 @@ async def listen_privately(
             _log.warning("plant link: a process of user %d was turned away", uid)
             writer.transport.abort()
             return
-        connections.add(writer)
+        connections[writer] = asyncio.current_task()
         try:
             await connected(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            connections.discard(writer)
+            del connections[writer]
             writer.transport.abort()
 
     _prepare(socket_path)
@@ -74,8 +75,11 @@ async def listen_privately(
         yield
     finally:
         server.close()
-        for writer in tuple(connections):
+        serving = [task for task in connections.values() if task is not None]
+        for writer in connections:
             writer.transport.abort()
+        if serving:  # they end by themselves now
+            await asyncio.wait(serving, timeout=_ENDING_S)
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one quick call at the end
 
 
