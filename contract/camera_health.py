@@ -1,10 +1,10 @@
-"""How a camera's health is told: NAMUR NE 107, and the bits that say why."""
+"""How a camera's state is told: of its leak, its values' quality, NAMUR NE 107 and the bits why."""
 
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-__all__ = ["HealthCode", "Ne107"]
+__all__ = ["HealthCode", "LeakState", "Ne107", "Quality"]
 
 
 class Ne107(IntEnum):
@@ -77,3 +77,21 @@ _MEANINGS = {
     HealthCode.DEVICE: "The device needs maintenance: its alarm says why",
     HealthCode.PICTURE_DRIFT: "Pictures are further from the calibration's than the limit",
 }
+
+
+class Quality(IntEnum):
+    """How far the values of a camera may be trusted, as the Modbus quality register counts it."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    STALE = 2
+    BAD = 3
+
+
+class LeakState(IntEnum):
+    """`Leak/State`. UNKNOWN is published whenever nobody is looking."""
+
+    NONE = 0
+    SUSPECT = 1
+    LEAK = 2
+    UNKNOWN = 255

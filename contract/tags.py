@@ -9,9 +9,8 @@ publisher from the others, so that no two of them can contradict each other.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
-from contract.camera_health import HealthCode, Ne107
+from contract.camera_health import HealthCode, LeakState, Ne107, Quality
 from contract.tag import Tag, TagType, Value
 
 __all__ = [
@@ -37,24 +36,6 @@ MAP_VERSION_REGISTER = 0
 BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
 DISCRETE_INPUTS = 16
 ZONES = 8  # of a camera at most: each has its rows
-
-
-class Quality(IntEnum):
-    """How far the values of a camera may be trusted, as the Modbus quality register counts it."""
-
-    GOOD = 0
-    UNCERTAIN = 1
-    STALE = 2
-    BAD = 3
-
-
-class LeakState(IntEnum):
-    """`Leak/State`. UNKNOWN is published whenever nobody is looking."""
-
-    NONE = 0
-    SUSPECT = 1
-    LEAK = 2
-    UNKNOWN = 255
 
 
 def _zone_rows(number: int) -> tuple[Tag, Tag, Tag, Tag]:
