@@ -44,7 +44,7 @@ class _Family:
         yield f"# TYPE {self.name} {self.kind}"
         for labels, value in self.samples:
             named = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-            number = int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+            number = int(value) if float(value).is_integer() and abs(value) < 1 << 53 else value
             yield f"{self.name}{{{named}}} {number}" if named else f"{self.name} {number}"
 
 
