@@ -34,8 +34,9 @@ def value(text, name, **labels):
 
 @pytest.fixture
 def everything(plant):
+    derived = {"Frame__AgeMs": 40, "Health__Heartbeat": 7, "Health__DataGood": True}
     return metrics_text(
-        [plant.snapshot("north"), plant.snapshot('so"uth\\')],
+        [plant.snapshot("north", **derived), plant.snapshot('so"uth\\', **derived)],
         [leak(), leak("e2", "south", active=False)],
         version="0.1.0",
         serial="A17",
