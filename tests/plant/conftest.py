@@ -68,6 +68,7 @@ class Gateway:
     process: subprocess.Popen
     log: Path
     opcua: subprocess.Popen | None = None  # its own process, as the daemon starts it
+    arguments: tuple[str, ...] = ()
     mark: int = 0
 
     def forget(self) -> None:
@@ -79,6 +80,11 @@ class Gateway:
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
+
+    def start_gateway(self) -> None:
+        self.forget()
+        self.process = self.start(START, *self.arguments)
+        comes_up(self, self.process, "gateway serves")
 
     def start(self, code: str, *arguments: str) -> subprocess.Popen:
         with self.log.open("ab") as sink:
@@ -108,9 +114,9 @@ def running_gateway(
     log.write_bytes(b"")
     gateway = Gateway(folder, socket_path, ports, None, log)
     arguments = (str(config), str(socket_path), *cameras)
-    gateway.process = gateway.start(START, *arguments)
+    gateway.arguments = arguments
     try:
-        comes_up(gateway, gateway.process, "gateway serves")
+        gateway.start_gateway()
         if "opcua" in serve:
             gateway.opcua = gateway.start(START_OPCUA, *arguments)
             comes_up(gateway, gateway.opcua, "OPC UA on opc.tcp")

@@ -191,5 +191,5 @@ def test_garbage_does_not_fill_the_log(gateway):
 
 
 def resident_mb(gateway):
-    lines = Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{gateway.opcua.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))

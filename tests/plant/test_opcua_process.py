@@ -1,0 +1,209 @@
+"""OPC UA in a process of its own: whatever becomes of it, alarms and the other interfaces go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import statistics
+import time
+
+import pytest
+
+from contract.roles import Role
+from edge_runtime.plant.users import add_user
+
+pytest.importorskip("asyncua")
+
+from asyncua import Client, ua
+
+STATE = "ns=2;s=north.Leak.State"
+OPEN = 'security = "none"\n'
+
+
+@pytest.fixture
+def gateway(plant, tmp_path):
+    with plant.run(tmp_path / "g", serve=("opcua", "modbus"), extra=OPEN) as running:
+        yield running
+
+
+def registers(gateway, first, count):
+    with socket.create_connection(("127.0.0.1", gateway.ports["modbus"]), timeout=10) as modbus:
+        modbus.sendall(
+            bytes.fromhex("0001 0000 0006 01 04")
+            + first.to_bytes(2, "big")
+            + count.to_bytes(2, "big")
+        )
+        return modbus.recv(300)[9:]
+
+
+def leak_and_alarm(gateway):
+    """Leak/State and Leak/AlarmState as Modbus has them."""
+    read = registers(gateway, 2, 2)
+    return read[1], read[3]
+
+
+async def read(gateway, *nodes):
+    client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=20)
+    async with client:
+        return [
+            await client.get_node(each).read_data_value(raise_on_bad_status=False) for each in nodes
+        ]
+
+
+def status_and_value(gateway, node=STATE):
+    (found,) = asyncio.run(read(gateway, node))
+    return found.StatusCode.name, found.Value.Value if found.Value is not None else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dead_or_stopped_opcua_process_touches_neither_alarms_nor_modbus(plant, gateway, number):
+    with plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)):
+        plant.until(lambda: leak_and_alarm(gateway) == (0, 0))
+        os.kill(gateway.opcua.pid, number)
+        time.sleep(0.2)
+    with plant.speak(gateway, plant.snapshot):
+        plant.until(lambda: leak_and_alarm(gateway) == (2, 1), within_s=2)
+        took = []
+        for _ in range(50):
+            began = time.perf_counter()
+            registers(gateway, 0, 125)
+            took.append(time.perf_counter() - began)
+        assert statistics.median(took) < 0.1
+        if number == signal.SIGSTOP:
+            os.kill(gateway.opcua.pid, signal.SIGCONT)
+            plant.until(lambda: status_and_value(gateway) == ("Good", 2), within_s=20)
+        else:
+            gateway.opcua.wait(10)
+            gateway.opcua = None
+
+
+def test_without_a_gateway_every_value_turns_bad_by_itself_and_good_again_with_a_new_one(
+    plant, gateway
+):
+    alarm = "ns=2;s=north.Leak.AlarmState"
+    with plant.speak(gateway, plant.snapshot):
+        plant.until(lambda: status_and_value(gateway) == ("Good", 2))
+        plant.until(lambda: status_and_value(gateway, alarm) == ("Good", 1))
+        gateway.process.kill()
+        gateway.process.wait()
+        plant.until(lambda: status_and_value(gateway)[0] == "BadNoCommunication")
+        plant.until(lambda: status_and_value(gateway, alarm)[0] == "BadNoCommunication")
+        assert status_and_value(gateway, "ns=2;s=north.Health.DataGood") == ("Good", False)
+        gateway.start_gateway()
+        plant.until(lambda: status_and_value(gateway) == ("Good", 2), within_s=30)
+        plant.until(lambda: status_and_value(gateway, alarm)[0] == "Good")
+
+
+def test_clients_that_ask_without_pause_slow_neither_modbus_nor_alarms(plant, gateway):
+    """Four clients read the whole camera as fast as they are answered."""
+
+    async def flood():
+        url = f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge"
+        clients = [Client(url, timeout=60) for _ in range(4)]
+        for each in clients:
+            await each.connect()
+        names = [ua.NodeId(f"north.Zone.State{n % 8 + 1}", 2) for n in range(200)]
+        asked = [0]
+
+        async def ask(client):
+            while not done.is_set():
+                await client.read_values([client.get_node(each) for each in names])
+                asked[0] += 1
+
+        done = asyncio.Event()
+        running = [asyncio.create_task(ask(each)) for each in clients]
+        await asyncio.sleep(1.0)
+        took = await asyncio.to_thread(times, 40)
+        leak = await asyncio.to_thread(rise)
+        done.set()
+        await asyncio.gather(*running)
+        for each in clients:
+            await each.disconnect()
+        return took, leak, asked[0]
+
+    def times(count):
+        took = []
+        for _ in range(count):
+            began = time.perf_counter()
+            registers(gateway, 0, 125)
+            took.append(time.perf_counter() - began)
+        return took
+
+    def rise():
+        began = time.perf_counter()
+        with plant.speak(gateway, plant.snapshot):
+            plant.until(lambda: leak_and_alarm(gateway) == (2, 1), within_s=10)
+        return time.perf_counter() - began
+
+    with plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)):
+        plant.until(lambda: leak_and_alarm(gateway) == (0, 0))
+    took, leak, asked = asyncio.run(flood())
+    assert asked > 4, "nobody flooded anything"
+    assert statistics.median(took) < 0.2
+    assert leak < 3.0
+
+
+def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_where(plant, tmp_path):
+    from edge_runtime.alarms.journal import Journal
+    from edge_runtime.database import FILE, Database
+
+    kept = tmp_path / "kept"
+    users = tmp_path / "users"
+    add_user(users, "anna", plant.password, Role.OPERATOR)
+    top = f'state_dir = "{kept}"\n'
+    extra = f'users = "{users}"\nstate_dir = "{tmp_path / "state"}"\n'
+    with plant.run(tmp_path / "g", serve=("opcua",), extra=extra, top=top) as gateway:
+        asyncio.run(log_in(gateway, tmp_path, "anna", plant.password))
+        with pytest.raises(ua.UaError):
+            asyncio.run(log_in(gateway, tmp_path, "anna", "a wrong password"))
+        with pytest.raises(ua.UaError):
+            asyncio.run(log_in(gateway, tmp_path, "eve", plant.password))
+    with Database(kept / FILE) as database:
+        told = [each for each in Journal(database).all() if each.category == "access"]
+    assert [(each.who, each.role, each.result == "done") for each in told] == [
+        ("anna", "operator", True),
+        ("anna", "", False),
+        ("eve", "", False),
+    ]
+    assert {each.origin for each in told} == {"opcua 127.0.0.1"}
+    assert plant.password not in str(told)
+
+
+async def log_in(gateway, folder, user, password):
+    from asyncua.crypto.cert_gen import setup_self_signed_certificate
+    from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    key, certificate = folder / "key.pem", folder / "cert.der"
+    await setup_self_signed_certificate(
+        key, certificate, "urn:gasedge:test", "localhost", [ExtendedKeyUsageOID.CLIENT_AUTH], {}
+    )
+    client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=20)
+    client.application_uri = "urn:gasedge:test"
+    client.set_user(user)
+    client.set_password(password)
+    await client.set_security(
+        SecurityPolicyBasic256Sha256,
+        certificate=certificate,
+        private_key=key,
+        mode=ua.MessageSecurityMode.SignAndEncrypt,
+    )
+    async with client:
+        pass
+
+
+def test_a_certificate_that_ends_soon_asks_for_maintenance(plant, tmp_path, monkeypatch):
+    """The device's own certificate, made with ten days to live."""
+    from edge_runtime.plant import device_certificate
+
+    monkeypatch.setattr(device_certificate, "_DAYS", 10)
+    state, users = tmp_path / "state", plant.users_file(tmp_path)
+    device_certificate.device_certificate(state, "urn:gasedge:device:T1")
+    extra = f'users = "{users}"\nstate_dir = "{state}"\n'
+    serve = ("opcua", "modbus")
+    with plant.run(tmp_path / "g", serve=serve, extra=extra) as gateway:
+        assert gateway.said("certificate ends in 9 days")
+        with plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)):
+            plant.until(lambda: registers(gateway, 4, 1)[1] == 4)  # Health/NE107
