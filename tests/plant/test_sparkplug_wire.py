@@ -134,3 +134,38 @@ def test_numbers_of_commands_in_doubles_and_floats_are_read():
     assert decode_payload(eight).metrics[0].value == 2.5
     four = b"\x12\x0a" + b"\x0a\x03min" + b"\x65" + struct.pack("<f", math.inf)
     assert decode_payload(four).metrics[0].value == math.inf
+
+
+def as_capture(topic, payload):
+    """A capture file with one MQTT PUBLISH in one TCP segment: libpcap, raw IPv4."""
+    body = len(topic).to_bytes(2, "big") + topic.encode() + payload
+    size = bytes([len(body) & 0x7F | 0x80, len(body) >> 7])
+    tcp = struct.pack(">HHIIBBHHH", 40000, 1883, 1, 1, 0x50, 0x18, 8192, 0, 0)
+    data = tcp + b"\x30" + size + body
+    ip = struct.pack(
+        ">BBHHHBBH4s4s", 0x45, 0, 20 + len(data), 1, 0, 64, 6, 0, b"\x7f\0\0\1", b"\x7f\0\0\1"
+    )
+    packet = ip + data
+    head = struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
+    return head + struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet
+
+
+def test_wireshark_dissects_it(tmp_path):
+    if shutil.which("tshark") is None:
+        pytest.skip("needs tshark (apt-get install tshark)")
+    payload = encode_payload(EVERY_TYPE)
+    capture = tmp_path / "one.pcap"
+    capture.write_bytes(as_capture("spBv1.0/site/DBIRTH/box/north", payload))
+    done = subprocess.run(
+        ["tshark", "-r", capture, "-Y", "sparkplugb", "-V", "-d", "tcp.port==1883,mqtt"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert "Malformed" not in said
+    for words in ("DBIRTH", "site", "box", "north"):
+        assert words in said, words
+    for metric in EVERY_TYPE.metrics:  # without the schema it shows texts as their bytes
+        assert metric.name.encode().hex() in said, metric.name
