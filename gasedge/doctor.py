@@ -60,6 +60,7 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("aiohttp", "aiohttp"),
         Package("asyncua", "asyncua"),
         Package("cryptography", "cryptography"),
+        Package("paho-mqtt", "paho.mqtt.client"),
     ),
 }
 
