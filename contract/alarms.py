@@ -69,7 +69,8 @@ class Alarm:
     @property
     def retain(self) -> bool:
         """Whether an operator should still see it."""
-        return self.active or not self.acked or self.state is not AlarmState.NORM
+        quiet = (AlarmState.NORM, AlarmState.SUPPRESSED)
+        return self.active or not self.acked or self.state not in quiet
 
 
 class ActionKind(Enum):

@@ -171,13 +171,16 @@ class Desk:
         changes = []
         for machine in self._of[camera.name]:
             active = machine.memory.active
+            caused = failed and active  # what a failure brings about, it says better itself
             if machine.kind is AlarmKind.FAILURE:
                 sign = failure_sign(snapshot)
             elif machine.kind is AlarmKind.OFF_SPEC:
-                sign = ne107_sign(snapshot, Ne107.OFF_SPEC, "Out of specification", failed=failed)
+                sign = ne107_sign(
+                    snapshot, Ne107.OFF_SPEC, "Out of specification", suppressed=caused
+                )
             elif machine.kind is AlarmKind.MAINTENANCE:
                 text = "Maintenance required"
-                sign = ne107_sign(snapshot, Ne107.MAINTENANCE_REQUIRED, text, failed=failed)
+                sign = ne107_sign(snapshot, Ne107.MAINTENANCE_REQUIRED, text, suppressed=caused)
                 sign = self._with_chatter(sign, camera.name)
             elif machine.zone is None:
                 sign = leak_sign(snapshot, camera.config.leak, active=active)

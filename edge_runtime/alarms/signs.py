@@ -56,18 +56,18 @@ def failure_sign(snapshot: CameraSnapshot) -> Sign:
     )
 
 
-def ne107_sign(snapshot: CameraSnapshot, state: Ne107, text: str, *, failed: bool) -> Sign:
-    """Sign of off-spec or maintenance, which a failure suppresses: it says more.
+def ne107_sign(snapshot: CameraSnapshot, state: Ne107, text: str, *, suppressed: bool) -> Sign:
+    """Sign of off-spec or maintenance.
 
     Args:
         snapshot: of the camera.
         state: OFF_SPEC or MAINTENANCE_REQUIRED.
         text: where health gives no cause.
-        failed: whether the camera's failure alarm stands.
+        suppressed: whether a failure says more.
     """
     blind = snapshot.quality >= Quality.STALE
     there = None if blind else snapshot.value("Health/NE107") == state
-    return Sign(there, _because(_code(snapshot), text), suppressed=failed)
+    return Sign(there, _because(_code(snapshot), text), suppressed=suppressed)
 
 
 def _there(snapshot: CameraSnapshot, state: object, *, above: bool, active: bool) -> bool | None:

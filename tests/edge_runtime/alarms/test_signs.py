@@ -100,5 +100,5 @@ def test_whatever_blinds_a_camera_is_a_failure(alarms, quality, code, there, pat
 )
 def test_off_specification_is_not_judged_blind(alarms, quality, ne107, there):
     shown = alarms.show(NONE, quality, ne107=ne107).snapshot
-    sign = ne107_sign(shown, Ne107.OFF_SPEC, "Out of specification", failed=True)
+    sign = ne107_sign(shown, Ne107.OFF_SPEC, "Out of specification", suppressed=True)
     assert (sign.there, sign.suppressed) == (there, True)
