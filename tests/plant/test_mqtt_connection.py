@@ -34,6 +34,9 @@ class Teller:
         self._note("before")
         return Message("wills/teller", b"gone", qos=1)
 
+    def unreached(self):
+        self._note("unreached")
+
     def subscriptions(self):
         return [("asks/#", 1)]
 

@@ -74,6 +74,9 @@ class Speaker(Protocol):
     def before(self) -> Message | None:
         """The will of the connection that is about to be made."""
 
+    def unreached(self) -> None:
+        """No broker was there to be told that will."""
+
     def subscriptions(self) -> Sequence[tuple[str, int]]:
         """Topic filters and their QoS."""
 
@@ -131,6 +134,11 @@ class MqttConnection(Closing):
         return self
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the thread is gone: the speaker is then anybody's."""
+        return not self._thread.is_alive()
+
+    @property
     def connected_to(self) -> Address | None:
         """The broker at the other end, None while there is none."""
         return self._at
@@ -141,14 +149,18 @@ class MqttConnection(Closing):
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
-    def close(self) -> None:
-        """Say farewell and end the thread; closing twice is harmless."""
-        if self._closed.is_set():
-            return
+    def end_soon(self) -> None:
+        """Begin to close, without waiting for the end."""
         self._closed.set()
         self.wake()
+
+    def close(self) -> None:
+        """Say farewell and end the thread; closing twice is harmless."""
+        if self._wake < 0:
+            return
+        self.end_soon()
         if self._thread.ident is not None:
-            self._thread.join(_CONNECT_S + _GREETING_S)
+            self._thread.join(_CONNECT_S + _FAREWELL_S)
         if self._thread.is_alive():
             _log.warning("%s hangs in its network and is left behind", self._speaker.client_id)
             return
@@ -177,7 +189,11 @@ class MqttConnection(Closing):
         """Connect and stay for as long as the connection stands; answers for how many seconds."""
         line = _PahoLine(self._mqtt, self._speaker, self._keepalive_s)
         try:
-            line.connect(address, self._credentials, self._tls if address.tls else None)
+            try:
+                line.connect(address, self._credentials, self._tls if address.tls else None)
+            except OSError:
+                self._speaker.unreached()
+                raise
             self._stay(line, address)
         except OSError as error:
             line.fault = line.fault or str(error)
@@ -299,7 +315,7 @@ class _PahoLine:
                 # what TLS holds already decrypted, no poll will ever show
                 if socket is None or not (hasattr(socket, "pending") and socket.pending()):
                     break
-        if ready & select.POLLOUT:
+        if self.busy:  # what callbacks said is only queued
             self._client.loop_write()
         self._client.loop_misc()
 

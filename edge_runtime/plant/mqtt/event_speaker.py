@@ -57,6 +57,9 @@ class EventSpeaker:
     def before(self) -> None:
         """See `Speaker`; a box that is gone is told by Sparkplug, not here."""
 
+    def unreached(self) -> None:
+        """See `Speaker`."""
+
     def subscriptions(self) -> list[tuple[str, int]]:
         """See `Speaker`."""
         return []

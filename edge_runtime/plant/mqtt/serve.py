@@ -73,28 +73,35 @@ def serve_mqtt(
         MissingPackageError: when paho-mqtt is not installed.
     """
     state_dir = config.state_dir
+    connections: list[MqttConnection] = []
     with contextlib.ExitStack() as stack:
         if config.events is not None:
             box = config.events.box or config.serial
             served = _events(config.events, board, kept, box, config_sha256=config_sha256)
-            stack.enter_context(served)
+            connections += stack.enter_context(served)
         offer: Offer = _nobody
         if config.sparkplug is not None and state_dir is not None:
             spoken = _sparkplug(
                 config.sparkplug, board, kept, loop, state_dir, serial=config.serial
             )
-            offer = _not_too_often(stack.enter_context(spoken))
-        yield offer
+            connection, offered = stack.enter_context(spoken)
+            connections.append(connection)
+            offer = _not_too_often(offered)
+        try:
+            yield offer
+        finally:
+            for each in connections:  # together: two that hang are waited for at once
+                each.end_soon()
 
 
 @contextlib.contextmanager
 def _events(
     config: EventsConfig, board: Board, kept: Keeping, box: str, *, config_sha256: str
-) -> Iterator[None]:
+) -> Iterator[list[MqttConnection]]:
     if kept.outbox is None:
         # numbers that begin anew would be taken for old ones: rather none than such
         _log.error("no events: the outbox cannot be used; every other interface has the alarms")
-        yield
+        yield []
         return
 
     def look(camera: str) -> CameraSnapshot | None:
@@ -127,7 +134,7 @@ def _events(
             kept.evidence.listen(told_evidence),
         )
         try:
-            yield
+            yield [connection]
         finally:
             for end in ends:
                 end()
@@ -142,7 +149,7 @@ def _sparkplug(
     state_dir: Path,
     *,
     serial: str,
-) -> Iterator[Offer]:
+) -> Iterator[tuple[MqttConnection, Offer]]:
     version = importlib.metadata.version("gasedge")
     identity = Identity(
         config.group,
@@ -177,10 +184,11 @@ def _sparkplug(
 
         end = kept.desk.listen(offer)
         try:
-            yield offer
+            yield connection, offer
         finally:
             end()
-    speaker.end()
+    if connection.has_ended:
+        speaker.end()
 
 
 def _nobody(shown: Published) -> None:

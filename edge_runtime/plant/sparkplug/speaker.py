@@ -74,6 +74,10 @@ class SparkplugSpeaker:
         """See `Speaker`."""
         return self._node.will(self._numbers.next())
 
+    def unreached(self) -> None:
+        """See `Speaker`."""
+        self._numbers.take_back()
+
     def subscriptions(self) -> list[tuple[str, int]]:
         """See `Speaker`."""
         return self._node.subscriptions()
