@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from contract.alarms import Action, ActionKind, Outcome
 from contract.errors import NotKeptError
+from contract.roles import Role
+from contract.tags import CameraSnapshot, HealthCode, Quality
+from edge_runtime.alarms.desk import Desk, WatchedCamera
+from edge_runtime.alarms.machine import Now
 from edge_runtime.database import FILE, Database
 from edge_runtime.outbox import Outbox, Stream
+from edge_runtime.plant.freshness import Published
 
 EVENT, TELEMETRY, MASK = Stream
 NOW = 1_800_000_000_000_000_000
@@ -180,6 +186,34 @@ def test_a_full_disk_gives_up_masks_then_tells_and_goes_on_when_there_is_room(sm
         assert outbox.put(EVENT, b"again", NOW) == kept + 1
     with box(small_disk / FILE, max_bytes=1 << 30) as outbox:
         assert numbers(outbox) == list(range(1, kept + 2))
+
+
+def test_on_a_disk_without_any_room_alarms_are_told_and_actions_are_not_done(small_disk):
+    values = {"Leak/State": 2, "Health/Code": 0, "Health/NE107": 0}
+    leak = Published(CameraSnapshot("yard", 1, Quality.GOOD, 0, 0, values), heard=True)
+    acknowledge = Action(ActionKind.ACKNOWLEDGE, "yard.leak", "anna", Role.OPERATOR, "page")
+    now = [Now(0.0, NOW)]
+    rubbish = small_disk / "rubbish"
+    with Database(small_disk / FILE) as database:
+        desk = Desk([WatchedCamera("yard")], database, clock=lambda: now[0])
+        told = []
+        desk.listen(told.append)
+        Path(f"{small_disk / FILE}.reserve").unlink()
+        with rubbish.open("wb") as file:
+            file.write(bytes(shutil.disk_usage(small_disk).free))
+        desk.look(leak)
+        desk.look(leak)
+        assert [each.state.name for each in told] == ["UNACK"]
+        assert desk.act(acknowledge) is Outcome.NOT_KEPT
+        assert desk.own_word("yard").warnings & HealthCode.NOT_KEPT
+        assert list(desk.journal.all()) == []
+        rubbish.unlink()
+        now[0] = Now(2.0, NOW + 2_000_000_000)
+        desk.tick()
+        assert desk.act(acknowledge) is Outcome.DONE
+        assert not desk.own_word("yard").warnings & HealthCode.NOT_KEPT
+        records = [(each.subject, each.at_ns) for each in desk.journal.all()]
+        assert records[0] == ("yard.leak", NOW)  # written late, with the time it happened
 
 
 def test_on_a_disk_that_was_full_at_the_start_alarms_are_known_again(small_disk):
