@@ -91,11 +91,11 @@ def that_keeps(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def mosquitto(folder: Path, *, extra: str = ""):
+def mosquitto(folder: Path, *, extra: str = "", port: int = 0):
     if shutil.which("mosquitto") is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     folder.mkdir(parents=True, exist_ok=True)
-    broker = Broker(folder, extra).start()
+    broker = Broker(folder, extra, port or free_port()).start()
     try:
         yield broker
     finally:
