@@ -400,6 +400,14 @@ TAGS: tuple[Tag, ...] = (
         words=2,
     ),
     Tag("Model/Backend", TagType.TEXT, "", "Backend, precision and device", unknown=None),
+    Tag(
+        "Config/Sha256",
+        TagType.TEXT,
+        "",
+        "SHA-256 of all settings of the device, hexadecimal",
+        unknown=None,
+        own=True,
+    ),
     Tag("Sw/Version", TagType.TEXT, "", "gasedge version", unknown=None),
     Tag(
         "Outbox/Depth",

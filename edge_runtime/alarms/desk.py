@@ -74,6 +74,7 @@ class Desk:
         clock: what time it is.
         new_id: id for an event at a time in UTC ns.
         figures: how the outbox stands at a time in UTC ns.
+        config_sha256: of all settings, told with every camera; "" where nobody knows.
 
     Raises:
         ConfigError: when two alarms would have one id.
@@ -88,6 +89,7 @@ class Desk:
         clock: Callable[[], Now] = machine_now,
         new_id: Callable[[int], str] = event_id,
         figures: Callable[[int], Figures] | None = None,
+        config_sha256: str = "",
     ) -> None:
         self.journal = Journal(database)
         self._data = database
@@ -100,6 +102,7 @@ class Desk:
             for name in (*self._cameras, "")
         }
         self._words: dict[str, OwnWord] = {}
+        self._config_sha256 = config_sha256
         self._listeners: list[Callable[[Alarm], None]] = []
         self._writers: list[Callable[[Alarm], None]] = []
         self._refusals = Refusals()
@@ -357,6 +360,7 @@ class Desk:
             count=sum(each.memory.count for each in machines if each.kind is AlarmKind.LEAK),
             device=device,
             figures=self._counts,
+            config_sha256=self._config_sha256,
         )
 
 

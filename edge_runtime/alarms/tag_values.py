@@ -42,6 +42,7 @@ def own_word(
     count: int,
     device: HealthCode,
     figures: Figures | None,
+    config_sha256: str = "",
 ) -> OwnWord:
     """The word of the plant process on a camera.
 
@@ -51,6 +52,7 @@ def own_word(
         count: activations of its leak alarms so far.
         device: warnings that concern the device.
         figures: of the outbox, None without one.
+        config_sha256: of all settings, "" where nobody knows.
     """
     leaks = [each for each in alarms if each.kind is AlarmKind.LEAK]
     watched = [each for each in alarms if each.kind in (AlarmKind.LEAK, AlarmKind.FAILURE)]
@@ -60,6 +62,7 @@ def own_word(
         "Leak/EventCount": min(count, _LARGEST),
         "Health/Inhibited": any(each.state in _INHIBITED for each in watched),
         "Alarm/Chattering": chattering,
+        "Config/Sha256": config_sha256 or None,
     }
     for each in alarms:
         if each.kind is AlarmKind.LEAK and each.zone is None:

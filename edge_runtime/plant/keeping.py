@@ -69,7 +69,12 @@ def keeping(
             database = Database.as_far_as_possible(config.state_dir / FILE)
         stack.enter_context(database)
         outbox = _outbox(database, config, consumers)
-        desk = Desk(cameras, database, figures=outbox.figures if outbox else None)
+        desk = Desk(
+            cameras,
+            database,
+            figures=outbox.figures if outbox else None,
+            config_sha256=config_sha256,
+        )
         version = importlib.metadata.version("gasedge")
         desk.audit(Entry(Category.SYSTEM, "plant process", new=f"started, gasedge {version}"))
         before = desk.journal.fact("config")
