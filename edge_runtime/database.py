@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 FILE = "plant.sqlite"
 """Name of the file in `[plant] state_dir`."""
 _RESERVE = 1 << 20
-_BUSY_S = 5.0  # that another process, which reads, may keep us waiting
+_BUSY_S = 0.2  # that another process may keep us, and so every interface, waiting
 Kept = TypeVar("Kept")
 _BROKEN = ("malformed", "not a database", "corrupt", "disk image")
 
@@ -111,6 +111,15 @@ class Database:
                     kept = read.execute("SELECT id, memory FROM alarm").fetchall()
                 stand_in._connection.executemany("INSERT INTO alarm VALUES (?, ?)", kept)
             return stand_in
+
+    def is_usable_again(self) -> bool:
+        """Whether a file that could not be used at the start can be used by now."""
+        try:
+            with Database(self.path) as again:
+                again.probe()
+        except (ConfigError, NotKeptError):
+            return False
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from contract.alarms import Action, Alarm, AlarmKind, Outcome
 from contract.audit import Category, Entry
-from contract.errors import ConfigError, NotKeptError
+from contract.errors import ConfigError, GasedgeError, NotKeptError
 from contract.tags import HealthCode, Ne107
 from edge_runtime.alarms.clock import machine_now
 from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 DEVICE_ALARM = "device.maintenance"
 _RETRY_S = 1.0  # between two tries to write down what the disk refused
 _FIGURES_S = 1.0
+_ASK_S = 30.0  # between two looks whether a disk that could not be used can be
 _MOST_UNKEPT = 10_000
 _NOT_KEPT = "storage"
 
@@ -112,6 +113,7 @@ class Desk:
         self._tried_s = self._counted_s = float("-inf")
         self._counts: Figures | None = None
         now = clock()
+        self._asked_s = now.mono_s
         for id_, memory in self._memories.read().items():
             if id_ in self._machines:
                 self._machines[id_].remember(memory, now)
@@ -197,8 +199,17 @@ class Desk:
         self._settle(changes, now)
 
     def tick(self) -> None:
-        """What is due by time alone and of no camera; call it about ten times a second."""
+        """What is due by time alone and of no camera; call it about ten times a second.
+
+        Raises:
+            GasedgeError: when a disk that could not be used at the start can be used again: the
+                process must start anew to know what was kept there.
+        """
         now = self._clock()
+        if self._data.refusal is not None and now.mono_s - self._asked_s >= _ASK_S:
+            self._asked_s = now.mono_s
+            if self._data.is_usable_again():
+                raise GasedgeError("the disk takes the plant's state again: starting anew with it")
         if self._figures is not None and now.mono_s - self._counted_s >= _FIGURES_S:
             self._counted_s = now.mono_s
             try:

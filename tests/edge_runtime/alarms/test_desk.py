@@ -8,7 +8,7 @@ import pytest
 
 from contract.alarms import ActionKind, AlarmKind, Outcome
 from contract.audit import Category, Chain, Entry
-from contract.errors import ConfigError, NotKeptError
+from contract.errors import ConfigError, GasedgeError, NotKeptError
 from contract.roles import Role
 from contract.tags import HealthCode, LeakState, Ne107, Quality
 from edge_runtime.alarms.config import AlarmConfig, AlarmRule, LeakAlarm, ZoneAlarm
@@ -258,6 +258,10 @@ def test_a_disk_that_cannot_be_used_at_all_does_not_end_the_plant_process(alarms
         assert one.state() == "UNACK"
         assert one.act(ActionKind.ACKNOWLEDGE) is Outcome.NOT_KEPT
         assert one.desk.own_word("yard").warnings & HealthCode.NOT_KEPT
+        one.look(40, state=LEAK)
+        place.unlink()
+        with pytest.raises(GasedgeError, match="starting anew"):
+            one.look(40, state=LEAK)
 
 
 def test_one_interface_that_fails_keeps_no_alarm_from_the_others(alarms, caplog):
