@@ -24,7 +24,8 @@ const ACTIONS = [
 ];
 let user = {token: null, may: []}, lost = true, said = "", asked = null;
 
-const clock = ms => ms === null ? "" : new Date(ms).toLocaleString([], {dateStyle: "short", timeStyle: "medium"});
+// year first, local time: nobody takes a day for a month
+const clock = ms => ms === null ? "" : new Date(ms).toLocaleString("sv-SE");
 function set(node, text) { if (node.textContent !== text) node.textContent = text; }
 
 export function showAlarms(alarms, who) {
@@ -77,8 +78,8 @@ function fill(row, alarm) {
   row.root.className = alarm.kind + (quiet ? " quiet" : "") + (!alarm.acked && !quiet ? " unacked" : "");
   set(row.badge, (alarm.active && quiet ? "active, " : "") + (STATES[alarm.state] || alarm.state));
   const place = [alarm.camera || "this device", alarm.zone && "zone " + alarm.zone].filter(each => each).join(", ");
-  set(row.title, (KINDS[alarm.kind] || alarm.kind) + ": " + place);
-  set(row.more, [alarm.message, alarm.onset_ms && "since " + clock(alarm.onset_ms),
+  set(row.title, (alarm.test ? "TEST: " : "") + (KINDS[alarm.kind] || alarm.kind) + ": " + place);
+  set(row.more, [alarm.message.replace(/^TEST: /, ""), alarm.onset_ms && "since " + clock(alarm.onset_ms),
     alarm.shelved_until_ms && "shelved until " + clock(alarm.shelved_until_ms),
     alarm.chattering && "chattering",
     alarm.comment && "“" + alarm.comment + "”" + (alarm.who ? " " + alarm.who : "")]

@@ -184,7 +184,7 @@ function showEvents(events) {
     const row = element("li"), what = element("div", "what", row);
     element("strong", "", what).textContent = (event.test ? "TEST: " : "") + "leak at " + event.camera
       + (event.zones.length ? ", zone " + event.zones.join(", ") : "");
-    element("small", "", what).textContent = new Date(event.onset_ms).toLocaleString() + " · "
+    element("small", "", what).textContent = new Date(event.onset_ms).toLocaleString("sv-SE") + " · "
       + event.seconds.toFixed(0) + " s";
     const buttons = element("div", "buttons", row);
     for (const clip of event.clips) {
@@ -193,7 +193,7 @@ function showEvents(events) {
         const button = element("button", "", buttons);
         button.type = "button";
         button.textContent = "Play " + name;
-        button.addEventListener("click", () => play(address, what.textContent + " · " + name));
+        button.addEventListener("click", () => play(address, [...what.children].map(each => each.textContent).join(" · ") + " · " + name));
       } else {
         const anchor = element("a", "", buttons);
         anchor.href = address;

@@ -39,7 +39,7 @@ export function drawTrend(trend, data) {
   };
   for (let i = 0; i < n; i++) {
     if (area[i] === null) {
-      if (gap === null) gap = times[i];
+      if (gap === null) gap = times[Math.max(0, i - 1)];
     } else {
       const joined = i > 0 && area[i - 1] !== null && times[i] - times[i - 1] < 10000;
       line += (joined ? "L" : "M") + x(times[i]) + " " + y(area[i]);
