@@ -52,6 +52,7 @@ class WatchedDaemon:
         precision: of it.
         sources: one camera each.
         threads: CPU threads of the network, None for all.
+        tables: further TOML.
     """
 
     def __init__(
@@ -62,11 +63,12 @@ class WatchedDaemon:
         sources: Sequence[str],
         *,
         threads: int | None,
+        tables: str = "",
     ) -> None:
         from demo_line import free_port
 
         self.config = folder / f"daemon-{bundle.parent.name}-{precision}-{len(sources)}.toml"
-        self._port, self._opcua, self._cameras = free_port(), free_port(), len(sources)
+        self.modbus, self.opcua, self._cameras = free_port(), free_port(), len(sources)
         limit = f"threads = {threads}\n" if threads else ""
         cameras = "".join(
             f'[[camera]]\nname = "camera{number}"\nsource = "{source}"\n'
@@ -74,8 +76,8 @@ class WatchedDaemon:
         )
         self.config.write_text(
             f'[model]\nbundle = "{bundle}"\nprecision = "{precision}"\n{limit}{cameras}'
-            f"[plant.modbus]\nport = {self._port}\n"
-            f'[plant.opcua]\nport = {self._opcua}\nsecurity = "none"\n',
+            f"[plant.modbus]\nport = {self.modbus}\n"
+            f'[plant.opcua]\nport = {self.opcua}\nsecurity = "none"\n{tables}',
             encoding="utf-8",
         )
 
@@ -85,7 +87,7 @@ class WatchedDaemon:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gasedge", "run", str(self.config)], stderr=log
             )
-        self._client = ModbusTcpClient("127.0.0.1", port=self._port, timeout=2, retries=0)
+        self._client = ModbusTcpClient("127.0.0.1", port=self.modbus, timeout=2, retries=0)
         return self
 
     def __exit__(
@@ -143,6 +145,10 @@ class WatchedDaemon:
             time.sleep(0.005)
         return float(np.percentile(ages, 50)), float(np.percentile(ages, 99))
 
+    def own_p99_ms(self) -> float:
+        """99th percentile of capture to leak state over the last 256 frames, as the device says."""
+        return float(self._words(1, tag("Frame/LatencyP99Ms").scaled_register or 0, 1)[0])
+
     def spread(self, seconds: float) -> float:
         """Largest less smallest number of frames segmented of a camera, as a share of the mean."""
         before = np.array(self._segmented())
@@ -158,7 +164,7 @@ class WatchedDaemon:
     def _wait_until_served(self) -> None:
         """OPC UA comes last: its tree takes seconds of processor time to make."""
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._opcua)):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.opcua)):
                 break
             if time.monotonic() - self._begin_s > PATIENCE_S:
                 raise DeviceError(f"no OPC UA within a minute; see {self.config}")
