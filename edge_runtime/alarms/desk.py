@@ -8,27 +8,30 @@ be. What a person asks for is done only once it is written down.
 from __future__ import annotations
 
 import logging
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from contract.alarms import Action, Alarm, AlarmKind, Outcome
+from contract.alarms import AlarmKind, Outcome
 from contract.audit import Category, Entry
-from contract.errors import ConfigError, GasedgeError, NotKeptError
+from contract.errors import GasedgeError, NotKeptError
 from contract.tags import HealthCode, Ne107
 from edge_runtime.alarms.clock import machine_now
-from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
+from edge_runtime.alarms.entries import action_entry, change_entry, shown
 from edge_runtime.alarms.event_id import event_id
 from edge_runtime.alarms.journal import Journal
-from edge_runtime.alarms.machine import AlarmMachine, Memory, Now, Sign, state_of
+from edge_runtime.alarms.keeper import Change, Keeper
+from edge_runtime.alarms.machine import Sign, state_of
 from edge_runtime.alarms.memories import Memories
 from edge_runtime.alarms.refusals import Refusals
+from edge_runtime.alarms.roster import DEVICE_ALARM, WatchedCamera, roster
 from edge_runtime.alarms.signs import failure_sign, leak_sign, ne107_sign, zone_sign
 from edge_runtime.alarms.tag_values import OwnWord, own_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from contract.alarms import Action, Alarm
+    from edge_runtime.alarms.machine import AlarmMachine, Memory, Now
     from edge_runtime.database import Database
     from edge_runtime.outbox import Figures
     from edge_runtime.plant.freshness import Published
@@ -37,33 +40,12 @@ __all__ = ["DEVICE_ALARM", "Desk", "WatchedCamera"]
 
 _log = logging.getLogger(__name__)
 
-DEVICE_ALARM = "device.maintenance"
 _RETRY_S = 1.0  # between two tries to write down what the disk refused
 _FIGURES_S = 1.0
 _ASK_S = 30.0  # between two looks whether a disk that could not be used can be
-_MOST_UNKEPT = 10_000
 _NOT_KEPT = "storage"
 
 Told = TypeVar("Told")
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedCamera:
-    """A camera and how its alarms behave."""
-
-    name: str
-    config: AlarmConfig = field(default_factory=AlarmConfig)
-    zones: tuple[tuple[str, ZoneAlarm], ...] = ()  # name and rule, in the order of their numbers
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A change of an alarm that was told and must be written down."""
-
-    alarm: Alarm
-    memory: Memory
-    entry: Entry | None  # None where only the message changed
-    now: Now
 
 
 class Desk:
@@ -95,9 +77,10 @@ class Desk:
         self.journal = Journal(database)
         self._data = database
         self._memories = Memories(database)
+        self._keeper = Keeper(database, self._memories, self.journal)
         self._clock, self._new_id, self._figures = clock, new_id, figures
         self._cameras = {each.name: each for each in cameras}
-        self._machines = _machines(cameras)
+        self._machines = roster(cameras)
         self._of = {
             name: [each for each in self._machines.values() if each.camera == name]
             for name in (*self._cameras, "")
@@ -105,11 +88,8 @@ class Desk:
         self._words: dict[str, OwnWord] = {}
         self._config_sha256 = config_sha256
         self._listeners: list[Callable[[Alarm], None]] = []
-        self._writers: list[Callable[[Alarm], None]] = []
         self._refusals = Refusals()
         self._reasons: dict[str, str] = {}
-        self._unkept: deque[_Change] = deque(maxlen=_MOST_UNKEPT)
-        self._lost = 0  # of those, for want of memory
         self._tried_s = self._counted_s = float("-inf")
         self._counts: Figures | None = None
         now = clock()
@@ -136,7 +116,7 @@ class Desk:
 
     def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
         """See `AlarmDesk.keep_with`."""
-        return _added(self._writers, write)
+        return _added(self._keeper.writers, write)
 
     def maintain(self, reason: str, text: str | None) -> None:
         """See `AlarmDesk.maintain`."""
@@ -167,10 +147,10 @@ class Desk:
             return False
         return True
 
-    def look(self, shown: Published) -> None:
+    def look(self, published: Published) -> None:
         """Take in what is published of a camera now, before the plant process' own word."""
         now = self._clock()
-        snapshot = shown.snapshot
+        snapshot = published.snapshot
         camera = self._cameras[snapshot.camera]
         failed = False
         changes = []
@@ -217,8 +197,8 @@ class Desk:
                 self._words.clear()
             except NotKeptError as error:
                 self._refused_by_the_disk(error)
-        if self._unkept or _NOT_KEPT in self._reasons:
-            self._try_again(now)
+        if _NOT_KEPT in self._reasons:
+            self._keep(now)
         text = "; ".join(self._reasons.values())
         sign = Sign(bool(text), text)
         self._settle(self._judged(self._machines[DEVICE_ALARM], sign, now), now)
@@ -235,14 +215,13 @@ class Desk:
         outcome, memory = machine.asked(action, now)
         if outcome is not Outcome.DONE:
             return self._refused(action, outcome, state_of(before).name)
-        entry = _action_entry(action, outcome, state_of(before).name, _shown(memory))
-        change = _Change(machine.alarm(memory), memory, entry, now)
+        entry = action_entry(action, outcome, state_of(before).name, shown(memory))
+        change = Change(machine.alarm(memory), memory, entry, now)
         try:
-            self._data.keep(lambda: self._write([*self._unkept, change]))
+            self._keeper.keep(now, also=change)
         except NotKeptError as error:
             self._refused_by_the_disk(error)
             return Outcome.NOT_KEPT
-        self._unkept.clear()
         machine.take_on(memory, now)
         self._words.pop(machine.camera, None)
         self._tell(change.alarm)
@@ -262,74 +241,43 @@ class Desk:
             return sign
         return replace(sign, there=True, text=f"{', '.join(which)} comes and goes: it is held")
 
-    def _judged(self, machine: AlarmMachine, sign: Sign, now: Now) -> list[_Change]:
+    def _judged(self, machine: AlarmMachine, sign: Sign, now: Now) -> list[Change]:
         before = machine.memory
         machine.judge(sign, now, self._new_id)
         after = machine.memory
         if after == before:
             return []
-        entry = None
-        if replace(before, message="", changed_ns=0) != replace(after, message="", changed_ns=0):
-            again = before.active and after.announced > before.announced
-            entry = Entry(
-                Category.ALARM,
-                machine.id,
-                old=_shown(before),
-                new=_shown(after),
-                comment="announced again" if again else after.message,
-            )
-        return [_Change(machine.alarm(), after, entry, now)]
+        return [Change(machine.alarm(), after, change_entry(machine.id, before, after), now)]
 
-    def _settle(self, changes: list[_Change], now: Now) -> None:
+    def _settle(self, changes: list[Change], now: Now) -> None:
         """Tell of changes and write them down."""
-        if not changes:
-            return
         for change in changes:
             self._words.pop(change.alarm.camera, None)
             if change.entry is not None:
                 level = logging.INFO if change.alarm.acked else logging.WARNING
                 _log.log(level, "alarm %s: %s", change.alarm.id, change.entry.new)
             self._tell(change.alarm)
-            self._lost += len(self._unkept) == _MOST_UNKEPT
-            self._unkept.append(change)
-        if now.mono_s - self._tried_s >= _RETRY_S or _NOT_KEPT not in self._reasons:
-            self._try_again(now)
+            self._keeper.add(change)
+        if changes:
+            self._keep(now)
 
-    def _try_again(self, now: Now) -> None:
-        if _NOT_KEPT in self._reasons and now.mono_s - self._tried_s < _RETRY_S:
+    def _keep(self, now: Now) -> None:
+        """Write down what waits; a disk that refuses is asked once a second."""
+        refused = _NOT_KEPT in self._reasons
+        if refused and now.mono_s - self._tried_s < _RETRY_S:
             return
         self._tried_s = now.mono_s
         try:
-            self._data.keep(lambda: self._write([*self._unkept]))
-            if _NOT_KEPT in self._reasons:
+            self._keeper.keep(now)
+            if refused:
                 self._data.probe()
         except NotKeptError as error:
             self._refused_by_the_disk(error)
             return
-        self._unkept.clear()
-        self._lost = 0
-        if _NOT_KEPT in self._reasons:
+        if refused:
             self.maintain(_NOT_KEPT, None)
             self._data.reserve()
             _log.warning("the plant's state can be kept again")
-
-    def _write(self, changes: Sequence[_Change]) -> None:
-        if self._lost:
-            said = f"{self._lost} changes of alarms before this could not be kept"
-            entry = Entry(Category.SYSTEM, "journal", result="lost", comment=said)
-            self.journal.append(entry, self._clock())
-        for change in changes:
-            self._memories.write(change.alarm.id, change.memory)
-            if change.entry is None:
-                continue
-            self.journal.append(change.entry, change.now)
-            for write in tuple(self._writers):
-                try:
-                    write(change.alarm)
-                except NotKeptError:
-                    raise
-                except Exception:  # noqa: BLE001 - its fault must not keep the alarm from the disk
-                    _log.exception("what should be kept with alarm %s was not", change.alarm.id)
 
     def _tell(self, alarm: Alarm) -> None:
         for told in tuple(self._listeners):
@@ -339,7 +287,7 @@ class Desk:
                 _log.exception("an interface did not take alarm %s", alarm.id)
 
     def _refused(self, action: Action, outcome: Outcome, state: str) -> Outcome:
-        self.audit(_action_entry(action, outcome, state, state))
+        self.audit(action_entry(action, outcome, state, state))
         return outcome
 
     def _refused_by_the_disk(self, error: NotKeptError) -> None:
@@ -347,7 +295,7 @@ class Desk:
 
     def _drop(self, id_: str, memory: Memory) -> None:
         """An alarm that is no longer configured."""
-        entry = Entry(Category.CONFIGURATION, id_, old=_shown(memory), new="no longer configured")
+        entry = Entry(Category.CONFIGURATION, id_, old=shown(memory), new="no longer configured")
 
         def write() -> None:
             self._memories.forget(id_)
@@ -373,60 +321,6 @@ class Desk:
             figures=self._counts,
             config_sha256=self._config_sha256,
         )
-
-
-def _machines(cameras: Sequence[WatchedCamera]) -> dict[str, AlarmMachine]:
-    """One machine for each alarm, by id; a camera's failure comes before what it suppresses."""
-    made: list[AlarmMachine] = []
-    for each in cameras:
-        name, config = each.name, each.config
-        made.append(AlarmMachine(f"{name}.leak", name, AlarmKind.LEAK, None, config.leak, config))
-        made += [
-            AlarmMachine(f"{name}.leak.{zone}", name, AlarmKind.LEAK, zone, rule, config)
-            for zone, rule in each.zones
-        ]
-        made += [
-            AlarmMachine(f"{name}.{kind.value}", name, kind, None, rule, config)
-            for kind, rule in (
-                (AlarmKind.FAILURE, config.failure),
-                (AlarmKind.OFF_SPEC, config.off_spec),
-                (AlarmKind.MAINTENANCE, config.maintenance),
-            )
-        ]
-    common = AlarmConfig()
-    rule = common.maintenance.model_copy(update={"on_delay_s": 0.0, "off_delay_s": 0.0})
-    made.append(AlarmMachine(DEVICE_ALARM, "", AlarmKind.MAINTENANCE, None, rule, common))
-    machines = {each.id: each for each in made}
-    if len(machines) < len(made):
-        ids = [each.id for each in made]
-        twice = next(each for each in ids if ids.count(each) > 1)
-        raise ConfigError(
-            f"two alarms would be called {twice}: rename the camera or the zone of that name"
-        )
-    return machines
-
-
-def _shown(memory: Memory) -> str:
-    """A memory as it stands in the journal: its state, and what the state does not say."""
-    facts = [state_of(memory).name]
-    facts += [name for name in ("active", "chattering", "confirmed") if getattr(memory, name)]
-    if memory.shelving is not None:
-        facts.append(f"shelved for {memory.shelving.left_s:.0f} s")
-    return ", ".join(facts)
-
-
-def _action_entry(action: Action, outcome: Outcome, old: str, new: str) -> Entry:
-    return Entry(
-        Category.ACTION,
-        f"{action.kind.label} {action.alarm_id}",
-        who=action.who,
-        role=action.role.label,
-        origin=action.origin,
-        old=old,
-        new=new,
-        result="done" if outcome is Outcome.DONE else outcome.value,
-        comment=action.comment,
-    )
 
 
 def _added(many: list[Told], one: Told) -> Callable[[], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_runtime.alarms.config import ZoneAlarm
-from edge_runtime.alarms.desk import WatchedCamera
+from edge_runtime.alarms.roster import WatchedCamera
 
 if TYPE_CHECKING:
     from edge_runtime.config import DaemonConfig
