@@ -217,6 +217,23 @@ def test_what_is_kept_with_a_change_is_kept_with_it_or_not_at_all(alarms, tmp_pa
         assert [n for n, _ in numbers] == list(range(1, len(numbers) + 1))
 
 
+def test_a_change_whose_event_cannot_be_kept_is_not_kept_either(alarms, tmp_path):
+    def full(alarm):
+        raise NotKeptError("full")
+
+    with Database(tmp_path / FILE) as database:
+        one = alarms.desk(database)
+        end = one.desk.keep_with(full)
+        one.look(1, state=LEAK)
+        assert one.state() == "UNACK"
+        assert one.records() == []
+        assert one.act(ActionKind.ACKNOWLEDGE) is Outcome.NOT_KEPT
+        end()
+        one.look(2, state=LEAK)
+        assert one.act(ActionKind.ACKNOWLEDGE) is Outcome.DONE
+        assert one.records()[0].new == "UNACK, active"
+
+
 def test_a_disk_that_refuses_keeps_no_alarm_from_the_operator_and_lets_nobody_act(alarms, tmp_path):
     with Database(tmp_path / FILE) as database:
         one = alarms.desk(database)

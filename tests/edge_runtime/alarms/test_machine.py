@@ -79,6 +79,7 @@ def test_a_latched_alarm_stays_until_it_is_acknowledged_and_reset(alarms, steps,
         ("shelve", ActionKind.SHELVE, Outcome.NOTHING_TO_DO),
         ("1", ActionKind.RESET, Outcome.NOT_YET),
         ("1 0", ActionKind.RESET, Outcome.NOT_YET),
+        ("1 0 1 ack", ActionKind.RESET, Outcome.NOT_YET),
         ("1 0 ack reset", ActionKind.RESET, Outcome.NOTHING_TO_DO),
         ("1 out", ActionKind.TAKE_OUT, Outcome.NOTHING_TO_DO),
         ("1", ActionKind.PUT_BACK, Outcome.NOTHING_TO_DO),
@@ -250,6 +251,19 @@ def test_a_shelved_alarm_is_not_announced_again(alarms):
     one.clock.wait(1800)
     assert one.look("1") == "SHELVED"
     assert one.memory.changed_ns == before
+
+
+def test_what_comes_back_from_a_shelf_has_just_been_announced(alarms):
+    one = alarms.one(common=AlarmConfig(realarm_s=600))
+    one.see("1")
+    one.do(ActionKind.SHELVE, seconds=HOUR)
+    one.clock.wait(590)
+    one.do(ActionKind.UNSHELVE)
+    one.do(ActionKind.ACKNOWLEDGE)
+    one.clock.wait(590)
+    assert one.look("1") == "ACKED"
+    one.clock.wait(10)
+    assert one.look("1") == "UNACK"
 
 
 def test_suppression_by_design_hides_and_gives_back(alarms):
