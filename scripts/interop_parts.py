@@ -38,6 +38,7 @@ class Result:
 
 PARTS = (
     Part("opcua", "node-opcua", ("test_opcua.py", "test_opcua_alarms.py")),
+    Part("second-stack", "open62541, by o6", ("test_opcua_second_stack.py",)),
     Part(
         "modbus",
         "mbpoll, pymodbus, raw bytes, openssl",
