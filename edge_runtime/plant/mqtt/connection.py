@@ -238,7 +238,7 @@ class MqttConnection(Closing):
         poll.register(self._wake, select.POLLIN)
         handle = line.handle() if line is not None else None
         if line is not None and handle is not None:
-            wants = select.POLLIN | (select.POLLOUT if line.busy else 0)
+            wants = select.POLLIN | (select.POLLOUT if line.has_unsent else 0)
             poll.register(handle, wants)
         ready = dict(poll.poll(max(0, int(seconds * 1000))))
         if self._wake in ready:
@@ -292,6 +292,16 @@ class _PahoLine:
 
     @property
     def busy(self) -> bool:
+        handle = self.handle()
+        if handle is None or not self.has_unsent:
+            return False
+        poll = select.poll()
+        poll.register(handle, select.POLLOUT)
+        return not poll.poll(0)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits to be written, as it always does inside a callback."""
         return bool(self._client.want_write())
 
     def say(self, message: Message) -> int:
@@ -315,7 +325,7 @@ class _PahoLine:
                 # what TLS holds already decrypted, no poll will ever show
                 if socket is None or not (hasattr(socket, "pending") and socket.pending()):
                     break
-        if self.busy:  # what callbacks said is only queued
+        if self.has_unsent:  # what callbacks said is only queued
             self._client.loop_write()
         self._client.loop_misc()
 
@@ -323,7 +333,7 @@ class _PahoLine:
         """DISCONNECT, once all that was said before is out, within a bound."""
         self._client.disconnect()
         give_up_s = time.monotonic() + _FAREWELL_S
-        while not self.is_gone and self.busy and time.monotonic() < give_up_s:
+        while not self.is_gone and self.has_unsent and time.monotonic() < give_up_s:
             handle = self.handle()
             if handle is not None:
                 select.select([], [handle], [], 0.1)
