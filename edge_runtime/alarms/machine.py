@@ -190,7 +190,7 @@ class AlarmMachine:
 
     def take_on(self, memory: Memory, now: Now) -> None:
         """Be what `asked` gave, once it is written down."""
-        if self.memory.acked and not memory.acked:
+        if memory.announced > self.memory.announced:
             self._announced_s = now.mono_s
         self.memory = memory
 
