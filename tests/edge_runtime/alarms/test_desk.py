@@ -62,6 +62,17 @@ def test_what_is_announced_again_stands_in_the_journal(alarms):
     assert [each.comment for each in one.records()] == ["Gas leak", "announced again"]
 
 
+def test_an_action_that_announces_counts_as_an_announcement(alarms):
+    one = alarms.desk(cameras=[WatchedCamera("yard", AlarmConfig(realarm_s=60))])
+    one.look(50, state=LEAK)
+    for kind in (ActionKind.SHELVE, ActionKind.UNSHELVE, ActionKind.ACKNOWLEDGE):
+        assert one.act(kind) is Outcome.DONE
+    one.look(50, state=LEAK)
+    assert one.state() == "ACKED"
+    one.look(20, state=LEAK)
+    assert one.state() == "UNACK"
+
+
 def test_a_short_loss_of_pictures_is_no_alarm(alarms):
     one = alarms.desk()
     one.look(1)
