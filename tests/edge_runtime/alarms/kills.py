@@ -114,7 +114,12 @@ def check(folder: Path, promised: list[str], audited: int) -> dict[str, int]:
         memory = Memories(database).read().get(f"{CAMERA}.leak")
         if memory is not None:
             assert bodies[-1].split()[1:3] == [state_of(memory).name, str(memory.changed_ns)]
-    return {"events": len(bodies), "promised": len(promised), "audit": len(records)}
+    return {
+        "events": len(bodies),
+        "events_promised": len(promised),
+        "audit": len(records),
+        "audit_promised": audited,
+    }
 
 
 def main() -> None:

@@ -17,5 +17,5 @@ def test_no_alarm_audit_record_or_event_is_lost_in_fifty_kills():
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["kills"] == 50
-    assert found["events"] >= found["promised"] > 50
-    assert found["audit"] > found["events"]
+    assert found["events"] >= found["events_promised"] > 50
+    assert found["audit"] >= found["audit_promised"] > found["events_promised"]

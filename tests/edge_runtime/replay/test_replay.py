@@ -76,9 +76,9 @@ def test_golden_states_and_times_are_those_of_other_arithmetic(tmp_path: Path, s
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def states_of(camera: str) -> list[int]:
+def states_of(camera: str, tag: str = "Leak/State") -> list[int]:
     _, lines = read_transcript(GOLDEN)
-    return [e["new"] for e in lines if (e["camera"], e["tag"]) == (camera, "Leak/State")]
+    return [e["new"] for e in lines if (e["camera"], e["tag"]) == (camera, tag)]
 
 
 def test_golden_transcript_holds_what_it_is_named_for():
@@ -90,6 +90,10 @@ def test_golden_transcript_holds_what_it_is_named_for():
         assert leak in states
         assert unknown in states[states.index(leak) :]
         assert none not in states
+        # the leak's alarm is held through blindness, which has an alarm of its own
+        assert states_of(blind, "Leak/AlarmState") == [0, 1]
+        assert 1 in states_of(blind, "Alarm/FailureState")
+    assert states_of("clear", "Leak/AlarmState") == [0]
 
 
 def test_two_processes_write_the_same_bytes(config: Path, tmp_path: Path):
