@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,6 @@ def device_key(folder: Path) -> Any:
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"{path}: others may read the key; run: chmod 600 {path}")
         key = serialization.load_pem_private_key(path.read_bytes(), None)
-        (folder / PUBLIC_KEY).write_bytes(public_pem(key))
     except OSError as error:
         raise ConfigError(f"{path}: the key cannot be kept ({error})") from error
     except ValueError as error:
@@ -50,6 +50,10 @@ def device_key(folder: Path) -> Any:
         ) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise ConfigError(f"{path}: is no Ed25519 key; remove it, and a new one is made")
+    public, data = folder / PUBLIC_KEY, public_pem(key)
+    with contextlib.suppress(OSError):  # a full disk must not keep the recorder from starting
+        if not public.exists() or public.read_bytes() != data:
+            public.write_bytes(data)
     return key
 
 

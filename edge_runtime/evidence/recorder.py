@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -56,6 +57,7 @@ _PARTIAL = ".partial-"
 _UNTOLD = ".untold-"  # and the folder's name: what the gateway has not written down yet
 _MASK = "Mask/Data"
 _REASON = "evidence"
+_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def run_recorder(
@@ -86,13 +88,16 @@ def run_recorder(
     try:
         evidence.folder.mkdir(parents=True, exist_ok=True)
         for left in evidence.folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
-            shutil.rmtree(left)
-        known = _known_events(evidence.folder)
+            shutil.rmtree(left, ignore_errors=True)
         _new_spool(evidence.folder).close()
     except OSError as error:
-        raise ConfigError(
-            f"[plant.evidence] folder {evidence.folder}: cannot be written ({error})"
-        ) from error
+        if error.errno in _TROUBLES:  # told at each event, and no reason not to start
+            _log.error("[plant.evidence] folder %s: %s", evidence.folder, error)
+        else:
+            raise ConfigError(
+                f"[plant.evidence] folder {evidence.folder}: cannot be written ({error})"
+            ) from error
+    known = _known_events(evidence.folder)
     board = Board(cameras, Limits(config.stale_after_s, config.bad_after_s))
     asyncio.run(_Recorder(evidence, board, device, known, relay, beat).run())
 

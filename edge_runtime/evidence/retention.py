@@ -54,10 +54,12 @@ def doomed(
     in_order = sorted(held, key=lambda each: (each.at_s, each.name))
     left, total = len(in_order), sum(each.bytes for each in in_order)
     oldest_s = now_s - config.keep_days * 86_400
+    # where others fill the disk, removing evidence would not help: it stays, and clips are left out
+    floor = config.free_mb * _MB if free_bytes + total >= config.free_mb * _MB else 0
     gone = []
     for each in in_order:
         too_many = left > config.keep_events or total > config.keep_mb * _MB
-        if not (too_many or each.at_s < oldest_s or free_bytes < config.free_mb * _MB):
+        if not (too_many or each.at_s < oldest_s or free_bytes < floor):
             break
         gone.append(each.name)
         left, total, free_bytes = left - 1, total - each.bytes, free_bytes + each.bytes

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import importlib.resources
+import json
 import logging
 import shutil
 import socket
@@ -44,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 64
 _HANDSHAKE_S = 10.0
+_SHARED_S = 0.1
 _FILES = {
     "/": "page.html",
     "/page.css": "page.css",
@@ -72,25 +74,33 @@ class _Handlers:
         self._kept = kept
         self._evidence = config.evidence.folder if config.evidence else None
         self._trend = trend
+        self._made, self._made_s = "", float("-inf")
 
     async def state(self, request: web.Request) -> web.Response:
         visitor = visitor_of(request)
         session = visitor.session if visitor else None
-        return web.json_response(
-            {
+        user = {
+            "name": visitor.name if visitor else "",
+            "role": visitor.role.label if visitor else "",
+            "token": session.token if session else None,
+            "may": allowed(session.role) if session else [],
+        }
+        text = f'{{"user": {json.dumps(user)}, {self._for_everybody()}}}'
+        return web.Response(text=text, content_type="application/json")
+
+    def _for_everybody(self) -> str:
+        """What is the same for all who ask now: made once, however many ask."""
+        now_s = time.monotonic()
+        if now_s - self._made_s >= _SHARED_S:
+            shared = {
                 "time_ns": time.time_ns(),
                 "units": {tag.name: tag.unit for tag in TAGS if tag.unit},
                 "cameras": [camera_json(self._board, name) for name in self._board.cameras],
                 "alarms": [alarm_json(each) for each in self._kept.desk.alarms()],
-                "user": {
-                    "name": visitor.name if visitor else "",
-                    "role": visitor.role.label if visitor else "",
-                    "token": session.token if session else None,
-                    "may": allowed(session.role) if session else [],
-                },
                 "has_evidence": self._evidence is not None,
             }
-        )
+            self._made, self._made_s = json.dumps(shared)[1:-1], now_s
+        return self._made
 
     async def picture(self, request: web.Request) -> web.Response:
         found = self._board.pictures.get(request.match_info["camera"])

@@ -38,6 +38,7 @@ _CONSUMER = "syslog"
 _PIECE = 100  # records between two looks at what the server has
 _LOOK_S = 0.5  # for new records
 _PATIENCE_S = 20.0  # for a server that takes nothing
+_GOODBYE_S = 2.0  # the end of the process must not wait for a dead server
 _TROUBLE_S = 60.0  # until the operator is told
 _SIOCOUTQ = 0x5411  # bytes of a TCP socket that the peer has not acknowledged, tcp(7)
 _PORTS = {"udp": 514, "tcp": 514, "tls": 6514}
@@ -64,7 +65,7 @@ def serve_syslog(
         yield
     finally:
         sender.stop.set()
-        thread.join(_PATIENCE_S)
+        thread.join(_GOODBYE_S)
 
 
 class _Sender:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
@@ -34,7 +35,7 @@ run_recorder(config, ["north", "south"], Path(sys.argv[2]), config_sha256="cd" *
 @pytest.fixture
 def gateway(plant, tmp_path):
     folder = tmp_path / "g"
-    table = f'[evidence]\nfolder = "{folder / "evidence"}"\npre_s = 3\npost_s = 1\n'
+    table = f'[evidence]\nfolder = "{folder / "evidence"}"\npre_s = 3\npost_s = 1\nfree_mb = 0\n'
     top = f'state_dir = "{folder / "state"}"\n'
     with plant.run(folder, serve=("page",), more={"page": table}, top=top) as running:
         running.evidence = folder / "evidence"
@@ -116,10 +117,10 @@ def told(gateway, event):
 
 def test_a_leak_becomes_signed_evidence_that_audit_and_page_know(plant, gateway, tmp_path):
     scene = Scene(plant)
-    with Recorder(gateway), plant.speak(gateway, scene.snapshot) as link:
+    with Recorder(gateway) as recorder, plant.speak(gateway, scene.snapshot) as link:
         scene.link = link
-        plant.until(lambda: b"north" in get(gateway, "/state.json")[2])
-        time.sleep(1.5)  # what came before the leak is kept, too
+        plant.until(lambda: "evidence is kept" in recorder.log.read_text(), within_s=20)
+        time.sleep(2)  # what came before the leak is kept, too
         assert events(gateway) == []
         scene.leaks = True
         (event,) = plant.until(lambda: events(gateway), within_s=20)
@@ -205,3 +206,64 @@ def test_a_folder_that_cannot_be_written_is_one_line_that_names_it(tmp_path):
         timeout=60,
     )
     assert f"[plant.evidence] folder {tmp_path / 'file'}: cannot be written" in done.stderr
+
+
+def device_alarm(gateway):
+    alarms = json.loads(get(gateway, "/state.json")[2])["alarms"]
+    return next(each for each in alarms if each["id"] == "device.maintenance")
+
+
+def test_a_full_disk_is_a_maintenance_alarm_and_over_once_there_is_room(plant, gateway):
+    gateway.evidence.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(gateway.evidence)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        filler = gateway.evidence / ".filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        scene = Scene(plant)
+        with Recorder(gateway), plant.speak(gateway, scene.snapshot) as link:
+            scene.link, scene.leaks = link, True
+            plant.until(
+                lambda: b"disk refuses" in json.dumps(device_alarm(gateway)).encode(), within_s=30
+            )
+            assert device_alarm(gateway)["active"]
+            assert not events(gateway)
+            plant.until(
+                lambda: b"GOOD" in get(gateway, "/state.json")[2]
+            )  # nobody else is bothered
+            filler.unlink()
+            scene.leaks = False
+            time.sleep(1)
+            scene.leaks = True
+            (event,) = plant.until(lambda: events(gateway), within_s=30)
+            plant.until(lambda: not device_alarm(gateway)["active"], within_s=20)
+            assert verify_event(event).faults == ()
+    finally:
+        subprocess.run(["umount", "--lazy", str(gateway.evidence)], capture_output=True)
+
+
+def test_a_simulated_leak_becomes_evidence_through_the_whole_daemon(plant, tmp_path):
+    starter = ROOT / "gasedge" / "starter" / "starter.gasedge"
+    (tmp_path / "daemon.toml").write_text(
+        f'[model]\nbundle = "{starter}"\nprecision = "int8"\nthreads = 1\n'
+        '[[camera]]\nname = "yard"\nsource = "sim:seed=3&fps=5"\n'
+        '[plant]\nstate_dir = "state"\n'
+        '[plant.evidence]\nfolder = "evidence"\npre_s = 2\npost_s = 2\n'
+    )
+    command = [sys.executable, "-m", "gasedge", "run", "daemon.toml"]
+    with (tmp_path / "log").open("wb") as sink:
+        daemon = subprocess.Popen(command, cwd=tmp_path, stderr=sink)
+    try:
+        found = plant.until(lambda: [*tmp_path.glob("evidence/[!.]*/manifest.json")], within_s=90)
+    finally:
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+    assert verify_event(found[0].parent).faults == ()
+    manifest = json.loads(found[0].read_text())
+    assert manifest["test"] is True
+    assert manifest["pictures"]["raw"] > 3
+    assert manifest["config_sha256"]
+    assert len(manifest["model_sha256"]) == 64

@@ -14,6 +14,7 @@ from contract.mask_encoding import HEADER_BYTES, decode_mask
 from edge_runtime.evidence.device_key import PUBLIC_KEY, device_key
 from edge_runtime.evidence.event_folder import Device, read_written, write_event
 from edge_runtime.evidence.verify import verify_event
+from edge_runtime.overlay_video import VIDEO_SUFFIXES
 from tests.edge_runtime.evidence.leaks_seen import START_NS, leak, play, recordings
 from tests.project.source_tree import ROOT
 
@@ -165,3 +166,15 @@ def test_the_devices_key_is_made_once_and_stays_private(tmp_path):
     path.write_bytes(b"broken")
     with pytest.raises(ConfigError, match="damaged"):
         device_key(tmp_path)
+
+
+def test_where_vp8_cannot_be_written_the_clip_is_motion_jpeg(
+    recording, state, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(VIDEO_SUFFIXES, ".webm", "NONE")  # a codec that OpenCV does not have
+    device = Device("A17", "cd" * 32, device_key(state))
+    event = tmp_path / write_event(tmp_path, recording, device).folder
+    assert {each.name for each in event.glob("*.avi")} == {"raw.avi", "overlay.avi"}
+    assert not [*event.glob("*.webm")]
+    assert cv2.VideoCapture(str(event / "raw.avi")).read()[0]
+    assert verify_event(event).faults == ()

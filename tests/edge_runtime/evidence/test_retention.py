@@ -27,7 +27,8 @@ AMPLE = {"keep_days": 100, "keep_events": 100, "keep_mb": 10_000, "free_mb": 0}
         ({"keep_days": 5.5}, 0, 4),
         ({"free_mb": 100}, 100, 0),
         ({"free_mb": 100}, 75, 3),
-        ({"free_mb": 1000}, 0, 10),
+        ({"free_mb": 100}, 0, 10),
+        ({"free_mb": 101}, 0, 0),  # others fill the disk: it would not help
         ({"keep_events": 7, "keep_days": 5.5, "keep_mb": 35}, 0, 7),
     ],
 )
