@@ -339,7 +339,8 @@ class CameraState:
         if judged.leaks:
             leak = judged.leaks[0]
             values |= {
-                "Leak/Id": leak.number or None,
+                # a drill's leak takes no number that a real one could have
+                "Leak/Id": (leak.number or None) if self._told_by is self._judge else None,
                 "Leak/CentroidX": leak.centroid[0] if leak.centroid else None,
                 "Leak/CentroidY": leak.centroid[1] if leak.centroid else None,
                 "Leak/BBox": leak.bbox,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.alarms.desk import WatchedCamera
+from edge_runtime.plant.drill_audit import DrillAudit
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.keeping import keeping
 from edge_runtime.plant.modbus import serve_modbus
@@ -122,12 +123,14 @@ async def _serve(
 async def _watch(board: Board, desk: Desk, offer: Callable[[Published], None]) -> None:
     """Judge alarms and publish what is true now; log a camera's quality."""
     qualities: dict[str, Quality] = {}
+    drills = DrillAudit(desk)
     while True:
         board.news.clear()
         desk.tick()
         for camera in board.cameras:
             desk.look(board.heard(camera))
             shown = board.show(camera)
+            drills.look(shown.snapshot)
             offer(shown)
             quality = shown.snapshot.quality
             if qualities.get(camera) != quality:

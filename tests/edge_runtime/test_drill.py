@@ -53,6 +53,7 @@ def test_the_published_mask_of_a_drill_is_what_the_network_saw():
     shown = camera.snapshot()
     assert shown.values["Leak/State"] == LeakState.LEAK
     assert shown.values["Leak/AreaPx"] > 0
+    assert "Leak/Id" not in shown.values
     real = decode_mask(shown.values["Mask/Data"])
     assert not real.mask.any()
     assert real.state == LeakState.NONE

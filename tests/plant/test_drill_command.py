@@ -142,6 +142,12 @@ def test_a_drill_is_shown_as_a_test_and_leaves_nothing_behind(plant, daemon):
         return words[2] == 0 and not words[6] << 16 & HealthCode.DRILL
 
     plant.until(over)
+    journal = config.parent / "state" / "plant.sqlite"
+    words = ("audit", "show", str(journal), "--json", "--last", "100")
+    told = subprocess.run([sys.executable, "-m", "gasedge", *words], capture_output=True, text=True)
+    written = [json.loads(line) for line in told.stdout.splitlines()]
+    drills = [each["new"] for each in written if each["origin"].startswith("gasedge drill")]
+    assert drills == ["drill", "no drill"], told.stderr
 
 
 @pytest.mark.slow
