@@ -60,7 +60,7 @@ def test_wheel_holds_every_room_and_every_data_file(wheel):
         if file.is_file() and "__pycache__" not in file.parts
     ]
     assert [f for f in files if f not in inside] == []
-    for suffix in (".html", ".cu", ".cubin"):
+    for suffix in (".html", ".css", ".js", ".svg", ".cu", ".cubin"):
         assert any(f.endswith(suffix) for f in inside), suffix
     tops = {name.partition("/")[0] for name in inside}
     assert tops == {*ROOMS, *(t for t in tops if t.endswith(".dist-info"))}
