@@ -108,13 +108,12 @@ class DrillDoor(Closing):
             tell(refused=f"a drill lasts up to {MOST_S:g} s, not {seconds:g}")
             return
         loop = asyncio.get_running_loop()
-        begun_ns = time.monotonic_ns()
         refused = await loop.run_in_executor(None, self._drilled.begin_drill, camera, seconds)
         if refused:
             tell(refused=refused)
             return
         _log.warning("a drill has begun on camera %s, for %.0f s at most", camera, seconds)
-        tell(begun_ns=begun_ns)
+        tell(begun_ns=time.monotonic_ns())
         gone = asyncio.ensure_future(reader.read(1))
         told = False
         try:
