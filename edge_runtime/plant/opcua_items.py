@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from asyncua import ua
 from asyncua.common.events import Event
 from asyncua.common.utils import ServiceError
-from asyncua.server.monitored_item_service import MonitoredItemService, WhereClauseEvaluator
+from asyncua.server.monitored_item_service import (
+    MonitoredItemService,
+    MonitoredItemValues,
+    WhereClauseEvaluator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +59,11 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             )
         return result
 
+    def _make_monitored_item_common(self, params: Any) -> Any:
+        result, item = super()._make_monitored_item_common(params)
+        item.mvalue = _Values()
+        return result, item
+
     async def tell_anyway(self, event: Any, number: int) -> None:
         """Tell an item of an event whatever its filter says."""
         item = self._monitored_items[number]
@@ -63,17 +72,18 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         told.EventFields = event.to_event_fields(item.filter.SelectClauses)
         await self.isub.enqueue_event(number, told, item.queue_size)
 
-    async def datachange_callback(self, handle: int, value: Any, error: Any = None) -> None:
-        """Take in a value; one that says nothing new to this item costs next to nothing."""
-        item = self._monitored_items[self._monitored_datachange[handle]]
-        seen = item.mvalue.current_dvalue
-        timed = (
-            isinstance(item.filter, ua.DataChangeFilter)
-            and item.filter.Trigger == ua.DataChangeTrigger.StatusValueTimestamp
-        )
-        same = seen is not None and seen.StatusCode == value.StatusCode
-        if error or timed or not same or seen.Value != value.Value:
-            await super().datachange_callback(handle, value, error)
+    def wants_time(self, handle: int) -> bool:
+        """Whether an item is to be told a value that is new in its source time alone."""
+        wanted = self._monitored_items[self._monitored_datachange[handle]].filter
+        stamped = ua.DataChangeTrigger.StatusValueTimestamp
+        return isinstance(wanted, ua.DataChangeFilter) and wanted.Trigger == stamped
+
+
+class _Values(MonitoredItemValues):  # type: ignore[misc]
+    """The last two values of an item; none is ever changed in place, so none need be copied."""
+
+    def set_current_datavalue(self, cur_val: Any) -> None:
+        self.old_dvalue, self.current_dvalue = self.current_dvalue, cur_val
 
 
 class _TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]

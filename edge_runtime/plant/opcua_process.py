@@ -119,11 +119,12 @@ async def _watch(
 ) -> None:
     """Show what is true now."""
     told: dict[str, tuple[float, Any]] = {}
+    looked: tuple[bool, dict[str, int]] | None = None
     loop = asyncio.get_running_loop()
     while True:
         beat()
         board.news.clear()
-        alarms = [*changed, *relay.alarms.values()]  # each change, and all as they are looked at
+        alarms = [*changed]  # taken before the values are looked at, which came before them
         changed.clear()
         statuses = {}
         for camera in board.cameras:
@@ -135,6 +136,9 @@ async def _watch(
             if urgent != before or loop.time() - at_s >= _TREE_S:
                 told[camera] = loop.time(), urgent
                 await shown.tree.publish(now, linked=relay.connected)
+        if (relay.connected, statuses) != looked:
+            looked = relay.connected, statuses
+            alarms += relay.alarms.values()  # the same alarms, looked at better or worse
         for alarm in alarms:
             await shown.conditions.tell(alarm, _status(alarm, statuses, relay))
         await asyncio.sleep(_REST_S)

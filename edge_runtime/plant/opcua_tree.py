@@ -181,15 +181,24 @@ class Tree:
             value = None if bad else node.row.value(snapshot)
             # a statement about health, and that there is no value, were made when first made
             when_made = bool(bad) or value is None or group in ("Health", _OWN)
-            if (value, status, when_made) != (node.value, node.status, node.when_made):
+            changed = (value, status, when_made) != (node.value, node.status, node.when_made)
+            if changed:
                 node.value, node.status, node.when_made = value, status, when_made
                 node.made_ns = now_ns
-            elif when_made:
-                continue
-            if node.attribute.datachange_callbacks:
-                data = node.data(now_ns, source_ns)
-                for handle, tell in tuple(node.attribute.datachange_callbacks.items()):
-                    await tell(handle, data)
+            if node.attribute.datachange_callbacks and (changed or not when_made):
+                await self._tell(node, changed=changed, now_ns=now_ns, source_ns=source_ns)
+
+    async def _tell(self, node: _Node, *, changed: bool, now_ns: int, source_ns: int) -> None:
+        """Tell who is subscribed to a node: all of a new value, some of a new time, too."""
+        told = [
+            (handle, tell)
+            for handle, tell in node.attribute.datachange_callbacks.items()
+            if changed or tell.__self__.wants_time(handle)  # a method of `BoundedItems`
+        ]
+        if told:
+            data = node.data(now_ns, source_ns)
+            for handle, tell in told:
+                await tell(handle, data)
 
 
 def _variant(row: Row, value: Any) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import shutil
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from contract.tags import TAGS, Quality, TagType
+from gasedge.commands.trust import command as trust_command
 from tests.plant.node_opcua import Client
 
 pytest.importorskip("asyncua")
@@ -207,6 +208,7 @@ def test_second_boot_has_the_same_certificate_and_only_trusted_clients_enter(
         node.endpoint = endpoint(second)
         assert "error" in node("read", ids("north")[0])
         assert second.said("untrusted client was turned away")
-        own = next(node.folder.rglob("own/certs/*.pem"))
-        shutil.copy(own, trusted / "operator.pem")
+        (knocked,) = (state / "rejected").iterdir()
+        enrol = ["add", str(trusted), str(knocked), "--yes"]
+        assert CliRunner().invoke(trust_command, enrol).exit_code == 0
         assert "error" not in node("read", ids("north")[0])
