@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from contract.camera_health import HealthCode, LeakState, Ne107, Quality
 from contract.tag import Tag, TagType, Value
+from contract.zone_tags import ZONES, zone_rows
 
 __all__ = [
     "BLOCK_WORDS",
@@ -35,40 +36,6 @@ MAP_VERSION = 102
 MAP_VERSION_REGISTER = 0
 BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
 DISCRETE_INPUTS = 16
-ZONES = 8  # of a camera at most: each has its rows
-
-
-def _zone_rows(number: int) -> tuple[Tag, Tag, Tag, Tag]:
-    """State, area, name and alarm of the zone that stands at this place in the configuration."""
-    return (
-        Tag(
-            f"Zone/State{number}",
-            TagType.U8,
-            "",
-            f"As Leak/State, of the camera's zone {number}; 255 where there is no such zone",
-            unknown=LeakState.UNKNOWN.value,
-            register=89 + number,
-        ),
-        Tag(
-            f"Zone/AreaFraction{number}",
-            TagType.F32,
-            "0..1",
-            f"Gas pixels in zone {number} as a share of the whole valid field",
-            unknown=None,
-            scaled_register=99 + number,
-            scale=10000,
-        ),
-        Tag(f"Zone/Name{number}", TagType.TEXT, "", f"Name of zone {number}", unknown=None),
-        Tag(
-            f"Zone/AlarmState{number}",
-            TagType.U8,
-            "",
-            f"As Leak/AlarmState, of zone {number}; all bits set where there is no such zone",
-            unknown=None,
-            register=116 + number,
-            own=True,
-        ),
-    )
 
 
 def _alarm_row(name: str, what: str, register: int) -> Tag:
@@ -253,7 +220,7 @@ TAGS: tuple[Tag, ...] = (
         "Zone of the leading leak's source, or of its centre while that is unknown",
         unknown=None,
     ),
-    *(row for number in range(1, ZONES + 1) for row in _zone_rows(number)),
+    *(row for number in range(1, ZONES + 1) for row in zone_rows(number)),
     Tag("Frame/Seq", TagType.U64, "", "Frames captured since start", unknown=None, register=40),
     Tag(
         "Frame/CaptureTime",
