@@ -7,6 +7,7 @@ tie it to one range of its versions. What an edge node never needs is passed ove
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,6 +22,7 @@ __all__ = ["DataType", "Metric", "Payload", "decode_payload", "encode_payload"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_BYTES = 1 << 20  # of a payload that is read
+_SMALL = tuple(bytes([number]) for number in range(128))
 
 
 class DataType(IntEnum):
@@ -174,6 +176,7 @@ def _quality(raw: int | bytes) -> int | None:
     return None if quality is None else _whole(quality)
 
 
+@functools.cache
 def _key(number: int, wire: int) -> bytes:
     return _varint(number << 3 | wire)
 
@@ -187,6 +190,8 @@ def _block(number: int, data: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value <= 0x7F:
+        return _SMALL[value]
     octets = bytearray()
     while value > 0x7F:
         octets.append(value & 0x7F | 0x80)
