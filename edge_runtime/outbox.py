@@ -6,6 +6,8 @@ telemetry, both counted; an event never goes before it was delivered.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -13,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from typing_extensions import Self
 
 __all__ = ["Figures", "Outbox", "Record", "Stream"]
+
+_log = logging.getLogger(__name__)
 
 _SECOND = 1_000_000_000
 _DROP_AT_ONCE = 64  # rows: making room must not hold up what is to be kept for long
@@ -83,7 +87,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._max_age_ns = round(max_age_s * _SECOND)
         asked = {
-            name: tuple(consumers[name]) if isinstance(consumers, dict) else tuple(Stream)
+            name: tuple(consumers[name]) if isinstance(consumers, Mapping) else tuple(Stream)
             for name in consumers
         }
         self._data.keep(lambda: self._prepare(asked))
@@ -175,7 +179,16 @@ class Outbox:
             self._run("INSERT OR IGNORE INTO stream VALUES (?, 0, 0, 0, 0)", (stream.value,))
         known = self._run("SELECT consumer, stream FROM cursor", ())
         wanted = {(name, stream.value) for name, streams in asked.items() for stream in streams}
-        for gone in {*known} - wanted:
+        for gone in sorted({*known} - wanted):
+            waited = "SELECT COUNT(*) FROM outbox, cursor USING (stream) WHERE outbox.n > cursor.n"
+            count = self._run(f"{waited} AND consumer = ? AND stream = ?", gone)[0][0]
+            if count:
+                _log.warning(
+                    "%s is no longer configured: %d records of stream %s are not delivered to it",
+                    gone[0],
+                    count,
+                    Stream(gone[1]).name,
+                )
             self._run("DELETE FROM cursor WHERE consumer = ? AND stream = ?", gone)
         for new in wanted - {*known}:
             self._run(

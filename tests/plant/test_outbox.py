@@ -71,10 +71,11 @@ def test_a_record_goes_when_every_consumer_of_its_stream_has_it(path):
         assert outbox.figures(NOW) == type(outbox.figures(NOW))(0, 0.0, 0, 0)
 
 
-def test_a_new_consumer_begins_now_and_nobody_waits_for_one_that_is_gone(path):
+def test_a_new_consumer_begins_now_and_one_that_is_gone_is_told_of(path, caplog):
     with box(path, consumers=["old"]) as outbox:
         outbox.put(EVENT, b"e", NOW)
     with box(path, consumers=["new"]) as outbox:
+        assert "old is no longer configured: 1 records of stream EVENT" in caplog.text
         assert outbox.figures(NOW).depth == 0
         assert outbox.put(EVENT, b"f", NOW) == 2
         assert numbers(outbox, consumer="new") == [2]
