@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_records"]
 
+_GIVE = "give the state_dir of [plant], or a JSONL export"
 _LAST = "SELECT record FROM (SELECT * FROM audit ORDER BY n DESC LIMIT ?) ORDER BY n"
 
 
@@ -37,8 +38,7 @@ def read_records(place: Path, *, last: int | None = None) -> Iterator[AuditRecor
             is_database = opened.read(6) == b"SQLite"
     except OSError as error:
         raise InputError(
-            f"{file}: no audit journal can be read there ({error.strerror}); give the state_dir of "
-            "[plant], or an export"
+            f"{file}: no audit journal can be read there ({error.strerror}); {_GIVE}"
         ) from error
     texts = _rows(file, last) if is_database else _lines(file, last)
     for text in texts:
@@ -61,5 +61,7 @@ def _lines(file: Path, last: int | None) -> Iterator[str]:
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is no audit journal ({error})") from error
+        raise InputError(f"{file}: is no audit journal; {_GIVE}") from error
+    if lines and not lines[0].startswith("{"):
+        raise InputError(f"{file}: is no audit journal; {_GIVE}")
     yield from lines if last is None else lines[-last:]

@@ -110,6 +110,7 @@ def test_what_is_no_journal_is_told_in_one_line(tmp_path, capsys):
             told = capsys.readouterr().err
             assert told.startswith("gasedge: ")
             assert told.count("\n") == 1
+            assert "give the state_dir of [plant]" in told
 
 
 def test_an_export_that_cannot_be_written_is_told(state_dir, tmp_path, capsys):
