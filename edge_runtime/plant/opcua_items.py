@@ -83,7 +83,8 @@ class _Values(MonitoredItemValues):  # type: ignore[misc]
     """The last two values of an item; none is ever changed in place, so none need be copied."""
 
     def set_current_datavalue(self, cur_val: Any) -> None:
-        self.old_dvalue, self.current_dvalue = self.current_dvalue, cur_val
+        self.old_dvalue = self.get_current_datavalue()
+        self.current_dvalue = cur_val
 
 
 class _TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]

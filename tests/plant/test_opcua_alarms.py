@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contract.roles import Role
+from edge_runtime.plant.users import add_user, remove_user
 from tests.plant.node_opcua import Client
 
 if TYPE_CHECKING:
@@ -216,6 +218,24 @@ def test_a_viewer_sees_alarms_and_can_change_none(plant, leak, begun):
             assert denied == "BadUserAccessDenied"
     finally:
         viewer.close()
+    assert leak.do("acknowledge", begun) == "Good"
+
+
+def test_who_is_taken_out_of_the_user_file_can_do_nothing_more_though_still_logged_in(
+    plant, gateway, leak, begun
+):
+    users = plant.users_file(gateway.folder)
+    add_user(users, "leaver", plant.password, Role.ENGINEER)
+    leaver = Client.made(leak.node.folder.with_name("leaver"), "leaver", plant.password)
+    try:
+        leaver.endpoint = leak.node.endpoint
+        leaver.start("conditions", SERVER)
+        assert leaver.answer() == {"watching": True}
+        remove_user(users, "leaver")
+        given = {"condition": leak.condition, "event": begun["EventId"]["base64"], "comment": ""}
+        assert "BadUserAccessDenied" in leaver.tell(do="acknowledge", **given)["error"]
+    finally:
+        leaver.close()
     assert leak.do("acknowledge", begun) == "Good"
 
 

@@ -148,6 +148,40 @@ def test_one_connection_cannot_open_many_sessions(gateway, keys):
     asyncio.run(attack())
 
 
+def test_a_user_cannot_touch_the_subscriptions_of_another(plant, gateway, keys):
+    """Their numbers count upwards, and the library asks nobody whose they are."""
+
+    async def attack():
+        clients = []
+        for user in (plant.user, "viewer"):
+            client = await channel(gateway, keys, plant)
+            await client.create_session()
+            await client.activate_session(username=user, password=plant.password)
+            clients.append(client)
+        owner, thief = (each.uaclient for each in clients)
+        asked = ua.CreateSubscriptionParameters()
+        asked.RequestedPublishingInterval = 100
+        asked.RequestedLifetimeCount = 1000
+        asked.PublishingEnabled = True
+        mine = (await owner.create_subscription(asked, lambda _: None)).SubscriptionId
+        (deleted,) = await thief.delete_subscriptions([mine])
+        assert deleted.name == "BadSubscriptionIdInvalid"
+        items = ua.CreateMonitoredItemsParameters(SubscriptionId=mine)
+        with pytest.raises(ua.uaerrors.BadSubscriptionIdInvalid):
+            await thief.create_monitored_items(items)
+        with pytest.raises(ua.UaError):
+            await thief.transfer_subscriptions(
+                ua.TransferSubscriptionsParameters(SubscriptionIds=[mine])
+            )
+        (deleted,) = await owner.delete_subscriptions([mine])
+        assert deleted.is_good()
+        for each in clients:
+            await each.close_session()
+            each.disconnect_socket()
+
+    asyncio.run(attack())
+
+
 def hello(size=65535):
     url = b"opc.tcp://x"
     body = struct.pack("<IIIIII", 0, size, size, 0, 0, len(url)) + url
