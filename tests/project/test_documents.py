@@ -21,7 +21,7 @@ from tests.project.source_tree import ROOT
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTRAS = set(read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"])
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`((?:gasedge|scripts/|pip install)[^`]*)`")
+_INLINE = re.compile(r"`((?:gasedge(?=[ `])|scripts/|pip install)[^`]*)`")
 
 
 def shown_commands():
