@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import statistics
+import subprocess
 import time
 
 import pytest
 
 from contract.roles import Role
+from edge_runtime.child_process import python_command
 from edge_runtime.plant.users import add_user
+from edge_runtime.supervisor import _beside
 
 pytest.importorskip("asyncua")
 
@@ -143,6 +146,36 @@ def test_clients_that_ask_without_pause_slow_neither_modbus_nor_alarms(plant, ga
     assert asked > 4, "nobody flooded anything"
     assert statistics.median(took) < 0.2
     assert leak < 3.0
+
+
+def test_the_daemon_has_an_opcua_process_only_where_the_file_asks_for_one(plant, tmp_path):
+    """As the supervisor starts it: it listens with no gateway there, says bad and that it lives."""
+    config, port = tmp_path / "daemon.toml", plant.free_port()
+    text = '[model]\nbundle = "starter"\n[[camera]]\nname = "north"\nsource = "sim:seed=1"\n'
+    config.write_text(text)
+    assert _beside(config) == []
+    config.write_text(f"{text}[plant.opcua]\nport = {port}\n{OPEN}")
+    assert _beside(config) == ["opcua"]
+    command = python_command("edge_runtime.daemon", "opcua", str(config), "--folder", str(tmp_path))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stdout.read(1) == b"."
+        deadline = time.monotonic() + 60
+        while b"OPC UA on" not in (line := process.stderr.readline()):
+            assert line
+            assert time.monotonic() < deadline
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
+            19, os.getpriority(os.PRIO_PROCESS, 0) + 10
+        )
+        process.ports = {"opcua": port}
+        assert status_and_value(process) == ("BadNoCommunication", None)
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_where(plant, tmp_path):
