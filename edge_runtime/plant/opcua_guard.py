@@ -171,7 +171,7 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
         self.max_lifetime_count = 1_000
         self.max_keep_alive_count = 300
         self.max_unacked_messages_per_subscription = 20
-        self.max_monitored_item_queue_size = 100
+        self.max_monitored_item_queue_size = 20
         subscribe = self.subscription_service.create_subscription
 
         async def subscribe_not_too_fast(params: Any, *rest: Any, **named: Any) -> Any:
@@ -179,7 +179,9 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
             params.RequestedPublishingInterval = max(_FASTEST_MS, asked or 0.0)
             result = await subscribe(params, *rest, **named)
             made = self.subscription_service.subscriptions[result.SubscriptionId]
-            made.monitored_item_srv = BoundedItems(made, self.aspace)
+            made.monitored_item_srv = BoundedItems(
+                made, self.aspace, self.subscription_service.subscriptions
+            )
             return result
 
         self.subscription_service.create_subscription = subscribe_not_too_fast

@@ -23,18 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundedItems"]
 
-_MAX_ITEMS = 4000  # of one subscription: two for every node of 16 cameras
-_MAX_FIELDS = 256  # of one event
+_MAX_ITEMS = 16_000  # of all clients: every node of 16 cameras for each of eight
+_MAX_EVENT_ITEMS = 4  # of one subscription
+_MAX_FIELDS = 128  # of one event
 _MAX_CLAUSES = 64
-_EVENT_QUEUE = 1000  # a refresh of all alarms of 16 cameras, twice over
+_EVENT_QUEUE = 500  # a refresh of all alarms of 16 cameras, twice over
 
 
 class BoundedItems(MonitoredItemService):  # type: ignore[misc]
-    """The monitored items of one subscription."""
+    """The monitored items of one subscription.
+
+    Args:
+        subscription: whose they are.
+        space: the address space.
+        subscriptions: of all clients, by number.
+    """
+
+    def __init__(self, subscription: Any, space: Any, subscriptions: dict[int, Any]) -> None:
+        super().__init__(subscription, space)
+        self._subscriptions = subscriptions
 
     async def create_monitored_items(self, params: Any) -> Any:
         """Refuse more items than any plant needs."""
-        if len(self._monitored_items) + len(params.ItemsToCreate) > _MAX_ITEMS:
+        held = sum(
+            len(each.monitored_item_srv._monitored_items)  # noqa: SLF001 - no other way
+            for each in self._subscriptions.values()
+        )
+        if held + len(params.ItemsToCreate) > _MAX_ITEMS:
             raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
         return await super().create_monitored_items(params)
 
@@ -42,6 +57,11 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         wanted = params.RequestedParameters.Filter
         clauses = getattr(wanted, "SelectClauses", None)
         where = getattr(getattr(wanted, "WhereClause", None), "Elements", None) or ()
+        held = sum(len(numbers) for numbers in self._monitored_events.values())
+        if held >= _MAX_EVENT_ITEMS:
+            refused = ua.MonitoredItemCreateResult()
+            refused.StatusCode = ua.StatusCode(ua.StatusCodes.BadTooManyMonitoredItems)
+            return refused
         if not clauses or len(clauses) > _MAX_FIELDS or len(where) > _MAX_CLAUSES:
             refused = ua.MonitoredItemCreateResult()
             refused.StatusCode = ua.StatusCode(ua.StatusCodes.BadEventFilterInvalid)

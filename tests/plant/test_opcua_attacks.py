@@ -182,6 +182,44 @@ def test_a_user_cannot_touch_the_subscriptions_of_another(plant, gateway, keys):
     asyncio.run(attack())
 
 
+def test_a_user_cannot_listen_to_events_without_bound(plant, gateway, keys):
+    """Many items, long filters: each event would be made for all of them."""
+
+    async def attack():
+        client = await channel(gateway, keys, plant)
+        await client.create_session()
+        await client.activate_session(username=plant.user, password=plant.password)
+        asked = ua.CreateSubscriptionParameters(RequestedPublishingInterval=100)
+        asked.RequestedLifetimeCount = 1000
+        made = await client.uaclient.create_subscription(asked, lambda _: None)
+
+        async def listen(fields):
+            clause = ua.SimpleAttributeOperand(
+                ua.NodeId(ua.ObjectIds.BaseEventType), [ua.QualifiedName("Message")]
+            )
+            clause.AttributeId = ua.AttributeIds.Value
+            item = ua.MonitoredItemCreateRequest()
+            item.ItemToMonitor.NodeId = ua.NodeId(ua.ObjectIds.Server)
+            item.ItemToMonitor.AttributeId = ua.AttributeIds.EventNotifier
+            item.MonitoringMode = ua.MonitoringMode.Reporting
+            item.RequestedParameters.Filter = ua.EventFilter(SelectClauses=[clause] * fields)
+            item.RequestedParameters.QueueSize = 2**31
+            items = ua.CreateMonitoredItemsParameters(SubscriptionId=made.SubscriptionId)
+            items.ItemsToCreate = [item]
+            (result,) = await client.uaclient.create_monitored_items(items)
+            return result.StatusCode.name, result.RevisedQueueSize
+
+        assert (await listen(500))[0] == "BadEventFilterInvalid"
+        assert (await listen(0))[0] == "BadEventFilterInvalid"
+        taken = [await listen(30) for _ in range(6)]
+        assert [status for status, _ in taken] == ["Good"] * 4 + ["BadTooManyMonitoredItems"] * 2
+        assert taken[0][1] <= 500
+        await client.close_session()
+        client.disconnect_socket()
+
+    asyncio.run(attack())
+
+
 def hello(size=65535):
     url = b"opc.tcp://x"
     body = struct.pack("<IIIIII", 0, size, size, 0, 0, len(url)) + url
