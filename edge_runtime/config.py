@@ -289,3 +289,8 @@ def _paths_in(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
     for camera in config.camera:
         if camera.credentials_file is not None:
             yield f"camera {camera.name}: credentials_file", camera.credentials_file
+    for name, table in (("sparkplug", config.plant.sparkplug), ("events", config.plant.events)):
+        if table is not None and table.ca_file is not None:
+            yield f"plant.{name}.ca_file", table.ca_file
+        if table is not None and table.credentials_file is not None:
+            yield f"plant.{name}.credentials_file", table.credentials_file

@@ -119,16 +119,22 @@ class Outbox:
         """
         return self._data.keep(lambda: self._put(stream, body, at_ns))
 
-    def waiting(self, consumer: str, stream: Stream, limit: int) -> list[Record]:
+    def waiting(self, consumer: str, stream: Stream, limit: int, *, after: int = 0) -> list[Record]:
         """The oldest records that `consumer` has not got yet, in their order.
+
+        Args:
+            consumer: one of those named.
+            stream: of these.
+            limit: so many at most.
+            after: only those with a higher number: the others are under way.
 
         Raises:
             NotKeptError: when the file cannot be read.
         """
         rows = self._data.rows(
-            "SELECT n, at_ns, body FROM outbox WHERE stream = ? AND n > COALESCE("
-            "(SELECT n FROM cursor WHERE consumer = ? AND stream = ?), 0) ORDER BY n LIMIT ?",
-            (stream.value, consumer, stream.value, limit),
+            "SELECT n, at_ns, body FROM outbox WHERE stream = ? AND n > MAX(?, COALESCE("
+            "(SELECT n FROM cursor WHERE consumer = ? AND stream = ?), 0)) ORDER BY n LIMIT ?",
+            (stream.value, after, consumer, stream.value, limit),
         )
         return [Record(n, stream, at_ns, body) for n, at_ns, body in rows]
 

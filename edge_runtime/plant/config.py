@@ -198,6 +198,17 @@ class PlantConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _no_two_share_a_client_id(self) -> PlantConfig:
+        if self.sparkplug and self.events:
+            shared = self.sparkplug.client_id
+            if shared is not None and shared == self.events.client_id:
+                raise ValueError(
+                    f'client_id = "{shared}" stands in both sparkplug and events: a broker ends '
+                    "the one connection whenever the other is made; give them different ones"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _stale_comes_before_bad(self) -> PlantConfig:
         if self.stale_after_s > self.bad_after_s:
             raise ValueError(

@@ -111,11 +111,11 @@ class EventSpeaker:
 
     def _next(self) -> Record | None:
         if not self._fetched:
-            limit = len(self._under_way) + _FETCH
+            done_n = max(self._last_n, self._done.n if self._done is not None else 0)
             with self._told_when_unreadable():
-                waiting = self._outbox.waiting(CONSUMER, Stream.EVENT, limit)
-                done_n = max(self._last_n, self._done.n if self._done is not None else 0)
-                self._fetched.extend(each for each in waiting if each.n > done_n)
+                self._fetched.extend(
+                    self._outbox.waiting(CONSUMER, Stream.EVENT, _FETCH, after=done_n)
+                )
         if not self._fetched:
             return None
         record = self._fetched.popleft()

@@ -92,14 +92,14 @@ class History:
         self._next_s = now_s + self._gap_s
         last = self._replayed[-1][1] if self._replayed else 0
         try:
-            waiting = self._outbox.waiting(CONSUMER, Stream.TELEMETRY, len(self._replayed) + 1)
+            waiting = self._outbox.waiting(CONSUMER, Stream.TELEMETRY, 1, after=last)
         except NotKeptError as error:
             _log.debug("history cannot be read: %s", error)
             return None
-        record = next((each for each in waiting if each.n > last), None)
-        if record is None:
+        if not waiting:
             self._next_s = now_s + 1.0
             return None
+        (record,) = waiting
         self._replayed.append((now_s, record.n))
         device, _, body = record.body.partition(b"\n")
         try:
