@@ -110,21 +110,25 @@ async def _serve(
         await stack.enter_async_context(relay)
         await stack.enter_async_context(receive(board, socket_path))
         _log.info("the plant gateway serves %d cameras", len(cameras))
-        watch = asyncio.create_task(_watch(board, kept.desk, offer), name="gasedge-freshness-watch")
+        watching = _watch(board, kept.desk, offer, stop)
+        watch = asyncio.create_task(watching, name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())
-        # the watch never ends by itself: if it fails, the whole process fails, loudly
+        # the watch ends with `stop` only: if it fails, the whole process fails, loudly
         await asyncio.wait({watch, ending}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        await watch
 
 
-async def _watch(board: Board, desk: Desk, offer: Callable[[Published], None]) -> None:
-    """Judge alarms and publish what is true now; log a camera's quality."""
+async def _watch(
+    board: Board, desk: Desk, offer: Callable[[Published], None], stop: asyncio.Event
+) -> None:
+    """Judge alarms and publish what is true now; log a camera's quality.
+
+    It is not ended by cancelling: `wait_for` may swallow that when news comes at the same moment.
+    """
     qualities: dict[str, Quality] = {}
     drills = DrillAudit(desk)
-    while True:
+    while not stop.is_set():
         board.news.clear()
         desk.tick()
         for camera in board.cameras:

@@ -96,13 +96,16 @@ async def _serve(
     async with served as shown:
         tasks = [
             asyncio.create_task(relay.run(), name="gasedge-relay-client"),
-            asyncio.create_task(_watch(board, relay, shown, changed, beat), name="gasedge-watch"),
+            asyncio.create_task(
+                _watch(board, relay, shown, changed, beat, stop), name="gasedge-watch"
+            ),
             asyncio.create_task(stop.wait(), name="gasedge-stop"),
         ]
         if own.security == "encrypted":
             tasks.append(asyncio.create_task(_certificate(own, relay), name="gasedge-certificate"))
         # none but the last ends by itself: if one fails, the process fails, loudly
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()  # the watch's `wait_for` may swallow that it is cancelled
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,12 +119,13 @@ async def _watch(
     shown: Served,
     changed: deque[Alarm],
     beat: Callable[[], None],
+    stop: asyncio.Event,
 ) -> None:
     """Show what is true now."""
     told: dict[str, tuple[float, Any]] = {}
     looked: tuple[bool, dict[str, int]] | None = None
     loop = asyncio.get_running_loop()
-    while True:
+    while not stop.is_set():
         beat()
         board.news.clear()
         alarms = [*changed]  # taken before the values are looked at, which came before them

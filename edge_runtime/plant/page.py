@@ -203,9 +203,13 @@ async def serve_page(config: PlantConfig, board: Board, kept: Keeping) -> AsyncI
 
 
 async def _accept(listener: socket.socket, tls: ssl.SSLContext | None, requests: Any) -> None:
-    """Serve connections, so many at a time, counted from before their handshake."""
+    """Serve connections, so many at a time, counted from before their handshake.
+
+    When all places are taken the oldest that does not ask anything makes room: a browser whose
+    connection was idle opens another by itself, so silent strangers keep nobody out.
+    """
     loop = asyncio.get_running_loop()
-    opening: set[asyncio.Task[None]] = set()
+    opening: dict[asyncio.Task[None], None] = {}  # oldest first
 
     async def serve(connection: socket.socket) -> None:
         patience_s = _HANDSHAKE_S if tls else None
@@ -215,6 +219,9 @@ async def _accept(listener: socket.socket, tls: ssl.SSLContext | None, requests:
             )
         except (OSError, asyncio.TimeoutError):  # TLS's errors are OSErrors
             connection.close()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
 
     try:
         while True:
@@ -224,15 +231,28 @@ async def _accept(listener: socket.socket, tls: ssl.SSLContext | None, requests:
                 _log.warning("page: a client could not be accepted (%s)", error)
                 await asyncio.sleep(1)
                 continue
-            if len(requests.connections) + len(opening) >= _MAX_CONNECTIONS:
+            full = len(requests.connections) + len(opening) >= _MAX_CONNECTIONS
+            if full and not _make_room(opening, requests.connections):
                 connection.close()
                 continue
             task = asyncio.create_task(serve(connection), name="gasedge-page-client")
-            opening.add(task)
-            task.add_done_callback(opening.discard)
+            opening[task] = None
+            task.add_done_callback(lambda done: opening.pop(done, None))
     finally:
         for task in opening:
             task.cancel()
+
+
+def _make_room(opening: dict[asyncio.Task[None], None], connections: list[Any]) -> bool:
+    for task in opening:  # somebody's half handshake
+        opening.pop(task)
+        task.cancel()
+        return True
+    for each in connections:
+        if each._current_request is None and each.transport is not None:  # noqa: SLF001 - no other way
+            each.transport.abort()
+            return True
+    return False
 
 
 def _application(gate: Gate, handlers: _Handlers) -> web.Application:

@@ -53,6 +53,7 @@ _OPEN = frozenset({"/login", "/login.js", "/theme.js", "/page.css", "/icon.svg",
 _READY = "/readyz"
 _MOST_WAITING = 16  # log-ins; each costs some 50 ms
 _MAX_BODY = 16 << 10
+_BODY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Gate:
     """
 
     def __init__(self, config: PageConfig, audit: Callable[[Entry], bool] | None = None) -> None:
-        spare_the_log([_refused.name])
+        spare_the_log([_refused.name, "aiohttp.server"])
         self._config = config
         self._audit = audit
         self._users = Users(config.users) if config.users is not None else None
@@ -243,7 +244,9 @@ async def asked(request: web.Request) -> dict[str, Any]:
     if (request.content_length or 0) > _MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(_MAX_BODY, request.content_length or 0)
     try:
-        found = await request.json()
+        found = await asyncio.wait_for(request.json(), _BODY_S)
+    except asyncio.TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the body did not come") from error
     except (ValueError, RecursionError) as error:
         raise web.HTTPBadRequest(text="the body is no JSON") from error
     if not isinstance(found, dict):

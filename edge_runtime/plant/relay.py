@@ -139,7 +139,8 @@ class _Subscriber:
     async def send(self) -> None:
         """Send until the connection ends."""
         with contextlib.suppress(ConnectionError):
-            while True:
+            # cancelling alone may be swallowed by `wait_for` when news comes at the same moment
+            while not self._writer.transport.is_closing():
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._news.wait(), _WORD_S)
                 self._news.clear()

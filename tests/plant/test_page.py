@@ -98,6 +98,28 @@ def test_clients_that_ask_and_never_read_do_not_stop_the_watch(plant, gateway):
         plant.until(lambda: camera(gateway)["quality"] == "GOOD", within_s=2)
 
 
+def test_connections_that_never_ask_keep_nobody_out(plant, gateway):
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            silent = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
+            stack.callback(silent.close)
+        for _ in range(5):
+            assert get(gateway, "/state.json")[0] == 200
+        for _ in range(70):  # a body that never comes
+            slow = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
+            stack.callback(slow.close)
+            slow.sendall(
+                b"POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+            )
+
+        def answered():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return get(gateway, "/state.json")[0] == 200
+
+        plant.until(answered, within_s=12)
+
+
 def test_a_client_that_does_not_read_does_not_hold_up_the_end(plant, tmp_path):
     with contextlib.ExitStack() as stack:
         with plant.run(tmp_path / "g", serve=("page",)) as gateway, plant.speak(gateway) as link:
