@@ -242,3 +242,22 @@ def test_a_missing_authority_is_one_line(journal, tmp_path):
     config = SyslogConfig(host="h", ca=tmp_path / "nowhere.pem")
     with pytest.raises(ConfigError, match=r"nowhere\.pem"), serve_syslog(config, journal, print):
         pass
+
+
+def test_the_plant_process_sends_what_it_audits_and_a_dead_server_holds_up_nothing(plant, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        table = f'[syslog]\nhost = "127.0.0.1"\nport = {listener.getsockname()[1]}\n'
+        table += 'transport = "tcp"\n'
+        top = f'state_dir = "{tmp_path / "state"}"\n'
+        with plant.run(tmp_path / "g", more={"modbus": table}, top=top):
+            listener.settimeout(10)
+            connection, _ = listener.accept()
+            connection.settimeout(10)
+            got = b""
+            while b"started, gasedge" not in got:
+                got += connection.recv(4096)
+            connection.close()
+    begun = time.monotonic()
+    with plant.run(tmp_path / "g", more={"modbus": table}, top=top):
+        pass
+    assert time.monotonic() - begun < 15
