@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -78,7 +78,8 @@ class AuditRecord:
 
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the fields."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=True)
+        values = {name: getattr(self, name) for name in _NAMES}
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=True)
 
 
 _NAMES = [each.name for each in fields(AuditRecord)]

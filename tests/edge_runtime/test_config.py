@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +9,6 @@ from contract.errors import ConfigError
 from edge_runtime.alarms.watched import watched_cameras
 from edge_runtime.config import check_files, load_daemon_config
 from gasedge.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOOD = """\
 [model]
@@ -254,3 +252,12 @@ def test_the_hash_changes_with_every_setting_and_with_nothing_else(config):
 
     assert hash_of(GOOD) == hash_of("# a comment\n" + GOOD)
     assert hash_of(GOOD) != hash_of(GOOD.replace("votes = 3", "votes = 4"))
+
+
+def test_the_settings_that_the_document_of_alarms_shows_are_valid(config):
+    text = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text(encoding="utf-8")
+    alarms, plant = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    loaded = load_daemon_config(config('[model]\nbundle = "m"\n' + alarms + plant), environment={})
+    (camera,) = watched_cameras(loaded)
+    assert dict(camera.zones)["flare"].suppressed
+    assert loaded.plant.outbox_mb == 64
