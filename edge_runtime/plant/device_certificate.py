@@ -6,14 +6,17 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
-from contract.errors import ConfigError
+from contract.errors import ConfigError, InputError
 from contract.packages import need
 from edge_runtime.plant.private_file import write_private
+from edge_runtime.plant.trust import read_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["days_left", "device_certificate", "renew_certificate"]
+    from edge_runtime.plant.trust import Certificate
+
+__all__ = ["current_certificate", "device_certificate", "renew_certificate"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,33 +63,38 @@ def device_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
     return certificate_path, key_path
 
 
-def days_left(folder: Path, now_s: float) -> float:
-    """Days until the device's certificate ends; less than 0 when it did.
+def current_certificate(folder: Path) -> Certificate:
+    """The device's certificate as it lies there now.
 
     Args:
         folder: where `device_certificate` keeps it.
-        now_s: UTC, seconds since 1970.
 
     Raises:
         ConfigError: when there is none that can be read.
     """
-    ends_s: float = _read(folder).not_valid_after_utc.timestamp()
-    return (ends_s - now_s) / 86_400
+    path = folder / _CERTIFICATE
+    try:
+        return read_certificate(path.read_bytes())
+    except (OSError, InputError) as error:
+        raise ConfigError(
+            f"{path}: no certificate of the device can be read there ({error}); "
+            f"it is made at the first start"
+        ) from error
 
 
 def renew_certificate(folder: Path) -> Path:
     """Make a new certificate with the same key and names; the old one is kept as `.old`.
 
-    The daemon takes it at its next start, and clients must be told to trust it.
+    A running OPC UA process takes it within a minute, and clients must be told to trust it.
 
     Raises:
         ConfigError: when there is no certificate with its key, or the folder cannot be written.
     """
-    x509 = need("cryptography.x509", extra="scada")
     serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
-    old = _read(folder)
-    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uri = names.get_values_for_type(x509.UniformResourceIdentifier)[0]
+    uris = current_certificate(folder).uris
+    if not uris:
+        raise ConfigError(f"{folder}: opcua.der names no application: it was not made here")
+    uri = uris[0]
     certificate_path, key_path = device_certificate(folder, uri)
     key = serialization.load_pem_private_key(key_path.read_bytes(), None)
     try:
@@ -95,18 +103,6 @@ def renew_certificate(folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{certificate_path}: cannot be written ({error})") from error
     return certificate_path
-
-
-def _read(folder: Path) -> Any:
-    x509 = need("cryptography.x509", extra="scada")
-    path = folder / _CERTIFICATE
-    try:
-        return x509.load_der_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: no certificate of the device can be read there ({error}); "
-            f"it is made at the first start"
-        ) from error
 
 
 def _make(certificate_path: Path, key_path: Path, application_uri: str) -> None:

@@ -82,11 +82,6 @@ async def serve_opcua(
     subscriptions = core.subscription_service.subscriptions
     core.methods = Methods(conditions, subscriptions, act, longest_s=longest_s)
     await server._setup_server_nodes()  # noqa: SLF001 - as Server.start, with the guarded listener
-    for endpoint in core.endpoints:
-        for token in endpoint.UserIdentityTokens:
-            # the password encrypted once more: stacks that never send one in the clear, even
-            # inside an encrypted channel, find no way in otherwise
-            token.SecurityPolicyUri = endpoint.SecurityPolicyUri
     await core.start()
     server.limits.max_message_size = _MAX_MESSAGE
     server.limits.max_chunk_count = _MAX_MESSAGE // server.limits.max_recv_buffer + 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from asyncua import ua
 
 from contract.alarms import Alarm, AlarmKind
-from edge_runtime.plant.device_certificate import days_left
+from edge_runtime.plant.device_certificate import current_certificate
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.opcua import serve_opcua
 from edge_runtime.plant.opcua_tree import value_status
@@ -41,8 +41,8 @@ _WATCH_S = 0.1  # values grow old by time alone
 _REST_S = 0.03  # and do not look more often than this when much arrives
 _TREE_S = 0.08  # what is not urgent waits for its turn
 _URGENT = ("Leak/State", "Health/Code")
-_CERTIFICATE_S = 3600.0
-_WARN_DAYS = 30
+_CERTIFICATE_S = 60.0
+_WARN_S = 30 * 86_400.0
 
 
 def run_opcua(
@@ -103,7 +103,7 @@ async def _serve(
         ]
         if own.security == "encrypted":
             tasks.append(asyncio.create_task(_certificate(own, relay), name="gasedge-certificate"))
-        # none but the last ends by itself: if one fails, the process fails, loudly
+        # a new certificate or a signal ends them: if one fails, the process fails, loudly
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         stop.set()  # the watch's `wait_for` may swallow that it is cancelled
         for task in tasks:
@@ -160,15 +160,23 @@ def _status(alarm: Alarm, statuses: Mapping[str, int], relay: RelayClient) -> in
 
 
 async def _certificate(own: OpcUaConfig, relay: RelayClient) -> None:
-    """Ask for maintenance in time before the device's own certificate ends."""
+    """Ask for maintenance before the device's certificate ends; end when there is a new one."""
+    began = current_certificate(own.state_dir)
+    warned = False
     while True:
-        left = days_left(own.state_dir, time.time())
+        now = current_certificate(own.state_dir)
+        if now.der != began.der:
+            _log.warning("the device's OPC UA certificate is a new one: starting again with it")
+            return
+        left = now.valid_until.timestamp() - time.time()
         text = None
-        if left < _WARN_DAYS:
+        if left < _WARN_S:
             text = (
-                f"the OPC UA certificate ends in {max(0, int(left))} days: "
+                f"the OPC UA certificate ends in {max(0, int(left / 86_400))} days: "
                 f"gasedge trust renew {own.state_dir}, then let the clients trust the new one"
             )
-            _log.warning("%s", text)
+            if not warned:
+                _log.warning("%s", text)
+            warned = True
         relay.maintain("opcua certificate", text)
         await asyncio.sleep(_CERTIFICATE_S)

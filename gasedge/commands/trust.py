@@ -75,12 +75,15 @@ def remove(folder: Path, fingerprint: str) -> None:
 @command.command()
 @click.argument("state_dir", type=_FOLDER)
 def renew(state_dir: Path) -> None:
-    """Make the device a new certificate with its old key in STATE_DIR; restart, then enrol it."""
+    """Make the device a new certificate with its old key in STATE_DIR; then enrol it at clients.
+
+    A running daemon takes it within a minute; its OPC UA clients are disconnected then.
+    """
     from edge_runtime.plant.device_certificate import renew_certificate
     from edge_runtime.plant.trust import read_certificate
 
     path = renew_certificate(state_dir)
-    click.echo(f"{path}: counts from the next start; let the clients trust it")
+    click.echo(f"{path}: let the clients trust it")
     _describe(read_certificate(path.read_bytes()))
 
 

@@ -237,6 +237,32 @@ def test_a_certificate_that_ends_soon_asks_for_maintenance(plant, tmp_path, monk
     extra = f'users = "{users}"\nstate_dir = "{state}"\n'
     serve = ("opcua", "modbus")
     with plant.run(tmp_path / "g", serve=serve, extra=extra) as gateway:
-        assert gateway.said("certificate ends in 9 days")
+        plant.until(lambda: gateway.said("certificate ends in 9 days"))
         with plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)):
             plant.until(lambda: registers(gateway, 4, 1)[1] == 4)  # Health/NE107
+
+
+def test_a_new_certificate_is_taken_by_starting_again(tmp_path, monkeypatch):
+    from edge_runtime.plant import opcua_process
+    from edge_runtime.plant.config import OpcUaConfig
+    from edge_runtime.plant.device_certificate import device_certificate, renew_certificate
+
+    monkeypatch.setattr(opcua_process, "_CERTIFICATE_S", 0.01)
+    device_certificate(tmp_path, "urn:gasedge:device:T1")
+    own = OpcUaConfig(users=tmp_path / "users", state_dir=tmp_path)
+
+    async def scene():
+        watching = asyncio.create_task(opcua_process._certificate(own, Silent()))
+        await asyncio.sleep(0.1)
+        assert not watching.done()
+        await asyncio.to_thread(renew_certificate, tmp_path)
+        await asyncio.wait_for(watching, 10)
+
+    asyncio.run(scene())
+
+
+class Silent:
+    """A relay that leads nowhere."""
+
+    def maintain(self, reason, text):
+        assert (reason, text) == ("opcua certificate", None)

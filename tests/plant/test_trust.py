@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from contract.errors import ConfigError, InputError
-from edge_runtime.plant.device_certificate import days_left, device_certificate
+from edge_runtime.plant.device_certificate import current_certificate, device_certificate
 from edge_runtime.plant.trust import keep_rejected, read_certificate, trusted_certificates
 from gasedge.cli import main
 from gasedge.commands.trust import command
@@ -106,11 +106,10 @@ def test_of_those_that_knocked_the_newest_are_kept_and_no_more(tmp_path):
 def test_a_renewed_certificate_has_the_old_key_and_name_and_lasts(tmp_path):
     folder = tmp_path / "state"
     with pytest.raises(ConfigError, match="first start"):
-        days_left(folder, 0.0)
+        current_certificate(folder)
     certificate, key = device_certificate(folder, "urn:gasedge:device:7")
     old, secret = certificate.read_bytes(), key.read_bytes()
-    ends = read_certificate(old).valid_until
-    assert days_left(folder, ends.timestamp() - 10 * 86_400) == pytest.approx(10)
+    assert current_certificate(folder).der == old
     done = run("renew", folder)
     assert done.exit_code == 0, done.output
     new = certificate.read_bytes()
