@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import shutil
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -292,8 +295,6 @@ def test_a_line_on_which_nothing_comes_back_is_given_up_within_two_keepalives(be
 
 
 def test_a_broker_that_refuses_the_log_in_gets_nothing_and_loses_nothing(bench, tmp_path):
-    import subprocess
-
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "box", "right one"], check=True)
     passwords.chmod(0o644)
@@ -342,3 +343,60 @@ def test_the_plant_process_tells_a_leak_with_everything_behind_it(plant, tmp_pat
         assert leak["mask"]["w"] == 64
         assert leak["t_capture"] <= leak["t_event"] <= leak["t_publish"]
         assert [event["n"] for event in events] == [*range(1, len(events) + 1)]
+
+
+IN_A_NETWORK_OF_ITS_OWN = """
+import subprocess, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from tests.plant.conftest import snapshot
+from tests.plant.mqtt_brokers import Listener, mosquitto, until
+from tests.plant.test_mqtt_events import Bench, delivering, heard, waits
+
+def net(*words):
+    subprocess.run(words, check=True)
+
+net("ip", "link", "set", "lo", "up")
+folder = Path(sys.argv[1])
+bench = Bench(folder / "plant.sqlite", SimpleNamespace(snapshot=snapshot))
+with mosquitto(folder) as broker, delivering(bench, broker) as line:
+    with Listener(broker.port, "gasedge/#", client_id="keeper", clean=False) as listener:
+        bench.happen(10)
+        line.wake()
+        until(lambda: len(listener.got) == 10)
+        net("tc", "qdisc", "add", "dev", "lo", "root", "blackhole")  # no packet arrives any more
+        bench.happen(10)
+        line.wake()
+        began = time.monotonic()
+        until(lambda: line.connected_to is None)
+        print("noticed after", round(time.monotonic() - began, 1))
+        bench.happen(10)
+        time.sleep(1)
+        net("tc", "qdisc", "del", "dev", "lo", "root")
+        began = time.monotonic()
+        until(lambda: not waits(bench), within_s=30)
+        print("back after", round(time.monotonic() - began, 1))
+        until(lambda: len({event["n"] for event in heard(listener)}) == 30, within_s=90)
+    found = [event["n"] for event in heard(listener)]
+assert [*dict.fromkeys(found)] == [*range(1, 31)], found
+bench.outbox.close()
+"""
+
+
+def test_dropped_packets_are_noticed_and_lose_nothing(tmp_path):
+    alone = ["unshare", "--net", "--"]
+    drop = "ip link set lo up && tc qdisc add dev lo root blackhole"
+    if not all(shutil.which(each) for each in ("unshare", "tc", "ip")):
+        pytest.skip("needs unshare, ip and tc (util-linux, iproute2)")
+    if subprocess.run([*alone, "sh", "-c", drop], capture_output=True).returncode:
+        pytest.skip("this user may not make a network of its own")
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", IN_A_NETWORK_OF_ITS_OWN, tmp_path],
+        cwd=SCHEMA.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    noticed = float(done.stdout.split()[2])
+    assert noticed <= 2 * 2 + 1.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ __all__ = ["consumers", "serve_mqtt"]
 _log = logging.getLogger(__name__)
 
 _SERIES = "event series"
-_GAP_NS = 100_000_000  # of two looks at one camera in which nothing urgent changed
+_GAP_S = 0.1  # of two looks at one camera in which nothing urgent changed
 _URGENT = ("Leak/State", "Health/Code", "Health/Quality", "Leak/AlarmState")
 
 
@@ -197,15 +198,15 @@ def _nobody(shown: Published) -> None:
 
 def _not_too_often(offer: Offer) -> Offer:
     """Hand on ten looks a second of each camera, and at once what is urgent."""
-    told: dict[str, tuple[int, object]] = {}
+    told: dict[str, tuple[float, object]] = {}
 
     def sparing(shown: Published) -> None:
         snapshot = shown.snapshot
-        now_ns = machine_now().utc_ns
+        now_s = time.monotonic()
         urgent = tuple(snapshot.values.get(name) for name in _URGENT)
-        at_ns, before = told.get(snapshot.camera, (0, None))
-        if urgent != before or not 0 <= now_ns - at_ns < _GAP_NS:
-            told[snapshot.camera] = now_ns, urgent
+        at_s, before = told.get(snapshot.camera, (0.0, None))
+        if urgent != before or now_s - at_s >= _GAP_S:
+            told[snapshot.camera] = now_s, urgent
             offer(shown)
 
     return sparing
