@@ -93,12 +93,14 @@ def trusted_certificates(folder: Path) -> dict[Path, Certificate]:
         ConfigError: when the folder or a certificate in it cannot be read.
     """
     found = {}
+    path = folder
     try:
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in _SUFFIXES:
                 found[path] = read_certificate(path.read_bytes())
     except (OSError, InputError) as error:
-        raise ConfigError(f"{folder}: trusted certificates cannot be read ({error})") from error
+        said = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read as a certificate ({said})") from error
     return found
 
 
