@@ -126,7 +126,12 @@ class WatchedDaemon:
         )
 
     def latency_ms(self, seconds: float) -> tuple[float, float]:
-        """Median and 99th percentile of the age of a frame when its tags first show.
+        """Median and 99th percentile of `ages_ms`."""
+        ages = self.ages_ms(seconds)
+        return float(np.percentile(ages, 50)), float(np.percentile(ages, 99))
+
+    def ages_ms(self, seconds: float) -> list[int]:
+        """Age of each frame when its tags first show.
 
         Modbus tells the age of the frame behind the values in whole milliseconds; each time it
         falls there is a new one. It is asked every five milliseconds, which are part of what is
@@ -143,11 +148,7 @@ class WatchedDaemon:
                 ages.append(age)
             last = age
             time.sleep(0.005)
-        return float(np.percentile(ages, 50)), float(np.percentile(ages, 99))
-
-    def own_p99_ms(self) -> float:
-        """99th percentile of capture to leak state over the last 256 frames, as the device says."""
-        return float(self._words(1, tag("Frame/LatencyP99Ms").scaled_register or 0, 1)[0])
+        return ages
 
     def spread(self, seconds: float) -> float:
         """Largest less smallest number of frames segmented of a camera, as a share of the mean."""
