@@ -320,3 +320,32 @@ def test_sessions_are_secret_bounded_and_end_at_once_when_asked():
     assert sessions.find(cookies[-1], 5.0) is None
     sessions.end_all()
     assert sessions.find(cookies[-2], 5.0) is None
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+def test_a_phone_in_the_dark_shows_all_and_says_unknown_once_it_is_logged_out(
+    plant, gateway, tmp_path
+):
+    address = f"https://127.0.0.1:{gateway.ports['page']}/"
+    with (
+        plant.speak(gateway, lambda: plant.snapshot(Leak__State=0)),
+        Browser(tmp_path, address, size=(360, 740), dark=True) as browser,
+    ):
+        browser.until(lambda: browser.js("document.activeElement.id") == "name")
+        browser.type("otto")
+        browser.key("Tab")
+        browser.type(PASSWORD)
+        browser.key("Enter")
+        browser.until_text("No leak seen")
+        assert browser.js("document.documentElement.dataset.theme") == "dark"
+        assert browser.js("document.documentElement.scrollWidth") <= 360
+        dark = browser.js("getComputedStyle(document.body).backgroundColor")
+        browser.click("#theme")
+        assert browser.js("document.documentElement.dataset.theme") == "light"
+        assert browser.js("getComputedStyle(document.body).backgroundColor") != dark
+        browser.until(lambda: browser.js("document.querySelectorAll('.trend path').length") == 2)
+        add_user(gateway.users, "vera", PASSWORD, Role.VIEWER)  # any change logs everybody out
+        browser.until_text("UNKNOWN: you are logged out")
+        assert "No leak seen" not in browser.text()
+        buttons = "[...document.querySelectorAll('#alarm-list button')]"
+        assert browser.js(f"{buttons}.every(each => each.disabled)") is True
