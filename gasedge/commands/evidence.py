@@ -36,7 +36,9 @@ def verify(folder: Path, key: Path | None, as_json: bool) -> None:
         inside = sorted(each.parent for each in folder.glob(f"[!.]*/{MANIFEST}"))
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    events = [folder] if (folder / MANIFEST).exists() or not inside else inside
+    events = [folder] if (folder / MANIFEST).exists() else inside
+    if not events:
+        raise InputError(f"{folder}: holds no evidence: neither {MANIFEST} nor folders with one")
     broken = 0
     for event in events:
         verdict = verify_event(event, trusted)
