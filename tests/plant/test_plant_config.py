@@ -27,6 +27,7 @@ def load(tmp_path, text):
 def test_nothing_listens_unless_its_table_is_there(tmp_path):
     config = load(tmp_path, "")
     assert (config.opcua, config.modbus, config.page) == (None, None, None)
+    assert (config.evidence, config.syslog) == (None, None)
     assert (config.stale_after_s, config.bad_after_s) == (0.5, 2.0)
 
 
@@ -35,6 +36,13 @@ def test_nothing_listens_unless_its_table_is_there(tmp_path):
     [
         ('[page]\nhost = "0.0.0.0"', "users is missing"),
         ('[page]\nhost = "plant.example"', "users is missing"),
+        ('[page]\nhost = "10.0.0.5"\nusers = "u"\ntls = false', "in the clear"),
+        ('[page]\nhost = "10.0.0.5"\nusers = "u"', "state_dir"),
+        ("[page]\ntls = true", "state_dir"),
+        ('[page]\ncertificate = "c"', "belong together"),
+        ('[page]\ncertificate = "c"\nkey = "k"', "without tls"),
+        ('[evidence]\nfolder = "e"', "state_dir"),
+        ('state_dir = "s"\n[evidence]', "folder is missing"),
         ("[opcua]", "gasedge user add"),
         ('[opcua]\nsecurity = "none"\nhost = "0.0.0.0"', "loopback"),
         ('[opcua]\nsecurity = "none"\nusers = "u"', "no effect"),
