@@ -35,8 +35,8 @@ _RENEW_DAYS = 30
 def page_tls(config: PageConfig, state_dir: Path | None) -> ssl.SSLContext | None:
     """What the page's server encrypts with; None when it does not.
 
-    The device's own certificate lies in `state_dir`, is signed by itself and made anew a month
-    before it ends, with the same key.
+    The device's own certificate lies in `state_dir`, is signed by itself and made anew at the
+    first start in the last month before it ends, with the same key.
 
     Raises:
         ConfigError: when certificate or key cannot be used.
@@ -54,7 +54,9 @@ def page_tls(config: PageConfig, state_dir: Path | None) -> ssl.SSLContext | Non
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, key)
+        if key is not None and key.stat().st_mode & 0o077:
+            raise ConfigError(f"[plant.page] {key}: others may read the key; run: chmod 600 {key}")
+        context.load_cert_chain(certificate, key, password="")  # rather an error than a prompt
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"[plant.page] {certificate}: certificate and key cannot be used ({error}); both are "

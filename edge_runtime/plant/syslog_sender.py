@@ -183,7 +183,7 @@ def _tls_of(config: SyslogConfig) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=path)
         if config.certificate is not None:
             path = config.certificate
-            context.load_cert_chain(path)
+            context.load_cert_chain(path, password="")  # rather an error than a prompt
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"[plant.syslog] {path}: cannot be used ({error}); PEM is needed, and the key of "

@@ -12,12 +12,15 @@ import time
 
 import pytest
 
+from contract.errors import ConfigError
 from contract.roles import Role
+from edge_runtime.plant.config import PageConfig
 from edge_runtime.plant.login import Sessions
 from edge_runtime.plant.users import add_user
 from tests.plant.browser import PROGRAM, Browser
 
 pytest.importorskip("aiohttp")
+page_certificate = pytest.importorskip("edge_runtime.plant.page_certificate")
 
 PASSWORD = "correct horse battery"
 PEOPLE = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "emma": Role.ENGINEER}
@@ -349,3 +352,45 @@ def test_a_phone_in_the_dark_shows_all_and_says_unknown_once_it_is_logged_out(
         assert "No leak seen" not in browser.text()
         buttons = "[...document.querySelectorAll('#alarm-list button')]"
         assert browser.js(f"{buttons}.every(each => each.disabled)") is True
+
+
+def test_a_certificate_that_cannot_be_used_is_refused_before_anybody_could_connect(tmp_path):
+    own = PageConfig(tls=True)
+    page_certificate.page_tls(own, tmp_path)
+    pem = (tmp_path / "page.pem").read_text()
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    certificate.write_text(pem.partition("-----BEGIN PRIVATE")[0])
+    key.write_text(pem)
+    key.chmod(0o644)
+    given = PageConfig(tls=True, certificate=certificate, key=key)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        page_certificate.page_tls(given, None)
+    key.chmod(0o600)
+    assert page_certificate.page_tls(given, None) is not None
+    from cryptography.hazmat.primitives import serialization
+
+    secret = serialization.load_pem_private_key(pem.encode(), None)
+    key.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"a password"),
+        )
+    )
+    with pytest.raises(ConfigError, match="no password"):
+        page_certificate.page_tls(given, None)
+    (tmp_path / "page.pem").write_text("broken")
+    with pytest.raises(ConfigError, match="damaged"):
+        page_certificate.page_tls(own, tmp_path)
+
+
+def test_a_certificate_near_its_end_is_made_anew_with_the_same_key(tmp_path, monkeypatch):
+    from cryptography import x509
+
+    page_certificate.page_tls(PageConfig(tls=True), tmp_path)
+    before = x509.load_pem_x509_certificate((tmp_path / "page.pem").read_bytes())
+    monkeypatch.setattr(page_certificate, "_RENEW_DAYS", page_certificate._DAYS + 1)
+    page_certificate.page_tls(PageConfig(tls=True), tmp_path)
+    after = x509.load_pem_x509_certificate((tmp_path / "page.pem").read_bytes())
+    assert after.serial_number != before.serial_number
+    assert after.public_key() == before.public_key()
