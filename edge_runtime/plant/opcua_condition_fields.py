@@ -17,7 +17,7 @@ from edge_runtime.plant.opcua_time import time_from_ns
 if TYPE_CHECKING:
     from contract.alarms import Alarm
 
-__all__ = ["Condition", "condition_fields", "event_id", "type_of"]
+__all__ = ["Condition", "condition_fields", "type_of"]
 
 _IDS = ua.ObjectIds
 _ASIDE = (AlarmState.SHELVED, AlarmState.SUPPRESSED, AlarmState.OUT_OF_SERVICE)
@@ -43,12 +43,6 @@ def type_of(kind: AlarmKind) -> Any:
     return ua.NodeId(_IDS.OffNormalAlarmType if leak else _IDS.InstrumentDiagnosticAlarmType)
 
 
-def event_id(alarm: Alarm, status: int) -> bytes:
-    """Id of the event that tells this state: the same state has the same id after a restart."""
-    told = f"{alarm.id}|{alarm.event_id}|{alarm.changed_ns}|{alarm.state.name}|{status}"
-    return hashlib.sha256(told.encode()).digest()[:16]
-
-
 @dataclass(frozen=True, slots=True)
 class Condition:
     """An alarm and what its condition shows beside it."""
@@ -58,7 +52,15 @@ class Condition:
     node: Any  # its own node id
     source: Any  # node id of its camera
     told_ns: int  # when this was told, UTC
+    since_ns: int  # when it became so, UTC
     before: Alarm | None = None  # as it was told before
+
+    @property
+    def event_id(self) -> bytes:
+        """Id of the event that tells this: a change of an alarm has the same after a restart."""
+        alarm = self.alarm
+        told = f"{alarm.id}|{alarm.event_id}|{self.since_ns}|{alarm.state.name}|{self.status}"
+        return hashlib.sha256(told.encode()).digest()[:16]
 
     @property
     def name(self) -> str:
@@ -74,11 +76,11 @@ def condition_fields(shown: Condition) -> dict[str, Any]:
     class_id, class_name = _TESTING if alarm.test else _CLASSES[alarm.kind]
     spoken = alarm.comment != before.comment or alarm.who != before.who
     return {
-        "EventId": _variant(event_id(alarm, shown.status), "ByteString"),
+        "EventId": _variant(shown.event_id, "ByteString"),
         "EventType": _variant(type_of(alarm.kind), "NodeId"),
         "SourceNode": _variant(shown.source, "NodeId"),
         "SourceName": _variant(alarm.camera or "device", "String"),
-        "Time": changed,
+        "Time": _time(shown.since_ns),
         "ReceiveTime": _time(shown.told_ns),
         "Message": _text(alarm.message),
         "Severity": _variant(alarm.severity, "UInt16"),

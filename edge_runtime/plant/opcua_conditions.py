@@ -8,6 +8,7 @@ Server object, where alarm clients listen, and on its camera.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from asyncua.common.events import Event
 from edge_runtime.plant.opcua_condition_fields import (
     Condition,
     condition_fields,
-    event_id,
     type_of,
 )
 from edge_runtime.plant.opcua_nodes import (
@@ -89,18 +89,21 @@ class Conditions:
         before = self._shown.get(alarm.id)
         if before is not None and (before.alarm, before.status) == (alarm, status):
             return
+        told_ns = self._clock_ns()
+        same = before is not None and before.alarm == alarm  # only looked at otherwise
         shown = Condition(
             alarm,
             status,
             node=ua.NodeId(f"/Alarms/{alarm.id}", self._index),
             source=ua.NodeId(_source(alarm), self._index),
-            told_ns=self._clock_ns(),
+            told_ns=told_ns,
+            since_ns=told_ns if same else alarm.changed_ns or told_ns,
             before=before.alarm if before is not None else None,
         )
         self._shown[alarm.id] = shown
         fields = self._fields[alarm.id] = condition_fields(shown)
         known = self._events.setdefault(alarm.id, OrderedDict())
-        known[event_id(alarm, status)] = alarm.event_id
+        known[shown.event_id] = alarm.event_id
         while len(known) > _KNOWN_EVENTS:
             known.popitem(last=False)
         if before is None:
@@ -171,7 +174,7 @@ class Conditions:
         shown, now_ns = self._shown[alarm_id], self._clock_ns()
         fields = self._fields[alarm_id]
         if path == "ShelvingState/UnshelveTime":  # goes by by itself
-            fields = condition_fields(_at(shown, now_ns))
+            fields = condition_fields(replace(shown, told_ns=now_ns))
         return ua.DataValue(
             fields[path],
             SourceTimestamp=time_from_ns(shown.told_ns),
@@ -223,10 +226,6 @@ def _field(node: Any, path: str, variant: Any, fields: Mapping[str, Any]) -> Any
 def _source(alarm: Alarm) -> str:
     """Identifier of the node that an alarm is about: its camera, or the device."""
     return f"/Cameras/{alarm.camera}" if alarm.camera else "/"
-
-
-def _at(shown: Condition, now_ns: int) -> Condition:
-    return Condition(shown.alarm, shown.status, shown.node, shown.source, now_ns, shown.before)
 
 
 def _event(fields: Mapping[str, Any], node: Any, emitter: Any) -> Any:
