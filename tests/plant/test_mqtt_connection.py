@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from contract.errors import ConfigError
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig, credentials
-from edge_runtime.plant.mqtt.connection import Message, MqttConnection
+from edge_runtime.plant.mqtt.connection import MqttConnection
+from edge_runtime.plant.mqtt.speaking import Message
 from tests.plant.mqtt_brokers import Listener, free_port, mosquitto, until
 
 pytest.importorskip("paho.mqtt.client")

@@ -14,89 +14,28 @@ import select
 import ssl
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from contract.closing import Closing
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.plant.mqtt.config import credentials
+from edge_runtime.plant.mqtt.paho_line import CONNECT_S, FAREWELL_S, PahoLine
 from edge_runtime.reconnect import back_off_s
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from typing_extensions import Self
 
     from edge_runtime.plant.mqtt.config import Address, BrokersConfig
+    from edge_runtime.plant.mqtt.speaking import Speaker
 
-__all__ = ["Line", "Message", "MqttConnection", "Speaker"]
+__all__ = ["MqttConnection"]
 
 _log = logging.getLogger(__name__)
 
-_CONNECT_S = 3.0
 _GREETING_S = 5.0  # until the broker has accepted us and our subscriptions
-_FAREWELL_S = 1.0
 _STEADY_S = 10.0  # a connection that stood so long was no failure
 _CAP_S = 5.0  # between two rounds through all brokers
-_MAX_READS = 100  # of one turn
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as it goes out."""
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-
-
-class Line(Protocol):
-    """What a speaker may do with a connection that stands."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether the network does not take what was said before."""
-
-    def say(self, message: Message) -> int:
-        """Hand over a message; answers its number, which comes back once it is acknowledged."""
-
-    def leave(self) -> None:
-        """End this connection in order and go on to the next broker."""
-
-
-class Speaker(Protocol):
-    """What one interface says and hears; all calls come from its connection's thread."""
-
-    client_id: str
-
-    def before(self) -> Message | None:
-        """The will of the connection that is about to be made."""
-
-    def unreached(self) -> None:
-        """No broker was there to be told that will."""
-
-    def subscriptions(self) -> Sequence[tuple[str, int]]:
-        """Topic filters and their QoS."""
-
-    def opened(self, line: Line) -> None:
-        """The broker accepted the connection and the subscriptions."""
-
-    def heard(self, line: Line, topic: str, payload: bytes) -> None:
-        """A message came."""
-
-    def acknowledged(self, number: int) -> None:
-        """The broker has taken responsibility for a message of QoS 1."""
-
-    def turn(self, line: Line | None) -> float:
-        """Do what is due, without a line too; answers the seconds until the next turn."""
-
-    def farewell(self, line: Line) -> None:
-        """Say what must be said before the connection is ended on purpose."""
-
-    def closed(self) -> None:
-        """The connection is gone, however that came about."""
 
 
 class MqttConnection(Closing):
@@ -160,7 +99,7 @@ class MqttConnection(Closing):
             return
         self.end_soon()
         if self._thread.ident is not None:
-            self._thread.join(_CONNECT_S + _FAREWELL_S)
+            self._thread.join(CONNECT_S + FAREWELL_S)
         if self._thread.is_alive():
             _log.warning("%s hangs in its network and is left behind", self._speaker.client_id)
             return
@@ -187,7 +126,7 @@ class MqttConnection(Closing):
 
     def _converse(self, address: Address, *, first: bool) -> float:
         """Connect and stay for as long as the connection stands; answers for how many seconds."""
-        line = _PahoLine(self._mqtt, self._speaker, self._keepalive_s)
+        line = PahoLine(self._mqtt, self._speaker, self._keepalive_s)
         try:
             try:
                 line.connect(address, self._credentials, self._tls if address.tls else None)
@@ -210,7 +149,7 @@ class MqttConnection(Closing):
         )
         return time.monotonic() - line.stood_since
 
-    def _stay(self, line: _PahoLine, address: Address) -> None:
+    def _stay(self, line: PahoLine, address: Address) -> None:
         give_up_s = time.monotonic() + _GREETING_S
         while not line.is_gone:
             if self._closed.is_set() or line.leaving:
@@ -232,7 +171,7 @@ class MqttConnection(Closing):
                 wait_s = self._speaker.turn(line)
             self._wait(line, wait_s)
 
-    def _wait(self, line: _PahoLine | None, seconds: float) -> None:
+    def _wait(self, line: PahoLine | None, seconds: float) -> None:
         """Until something comes, somebody wakes us or time is over; then handle what came."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
@@ -246,138 +185,6 @@ class MqttConnection(Closing):
                 os.eventfd_read(self._wake)
         if line is not None:
             line.handle_network(ready.get(handle, 0) if handle is not None else 0)
-
-
-class _PahoLine:
-    """One connection of paho's, driven by hand: its own threads would hide when it writes."""
-
-    def __init__(self, mqtt: Any, speaker: Speaker, keepalive_s: int) -> None:
-        self.fault = ""
-        self.leaving = False
-        self._refused = False
-        self.stood_since: float | None = None  # monotonic, once accepted
-        self._speaker = speaker
-        self._keepalive_s = keepalive_s
-        self._unheard: set[int] = set()  # messages of QoS 1
-        self._client = client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
-            client_id=speaker.client_id,
-            clean_session=True,
-            protocol=mqtt.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _CONNECT_S
-        client.max_inflight_messages_set(0xFFFF)  # the speaker minds how many
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        client.on_disconnect = self._on_disconnect
-
-    def connect(
-        self, address: Address, who: tuple[str, str] | None, tls: ssl.SSLContext | None
-    ) -> None:
-        will = self._speaker.before()
-        if will is not None:
-            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
-        if who is not None:
-            self._client.username_pw_set(*who)
-        if tls is not None:
-            self._client.tls_set_context(tls)
-        self._client.connect(address.host, address.port, self._keepalive_s)
-
-    @property
-    def is_gone(self) -> bool:
-        return self._refused or self._client.socket() is None
-
-    @property
-    def busy(self) -> bool:
-        handle = self.handle()
-        if handle is None or not self.has_unsent:
-            return False
-        poll = select.poll()
-        poll.register(handle, select.POLLOUT)
-        return not poll.poll(0)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether something waits to be written, as it always does inside a callback."""
-        return bool(self._client.want_write())
-
-    def say(self, message: Message) -> int:
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        if message.qos:
-            self._unheard.add(info.mid)
-        return int(info.mid)
-
-    def leave(self) -> None:
-        self.leaving = True
-
-    def handle(self) -> int | None:
-        socket = self._client.socket()
-        return None if socket is None else int(socket.fileno())
-
-    def handle_network(self, ready: int) -> None:
-        if ready & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            for _ in range(_MAX_READS):
-                self._client.loop_read()
-                socket = self._client.socket()
-                # what TLS holds already decrypted, no poll will ever show
-                if socket is None or not (hasattr(socket, "pending") and socket.pending()):
-                    break
-        if self.has_unsent:  # what callbacks said is only queued
-            self._client.loop_write()
-        self._client.loop_misc()
-
-    def hang_up(self) -> None:
-        """DISCONNECT, once all that was said before is out, within a bound."""
-        self._client.disconnect()
-        give_up_s = time.monotonic() + _FAREWELL_S
-        while not self.is_gone and self.has_unsent and time.monotonic() < give_up_s:
-            handle = self.handle()
-            if handle is not None:
-                select.select([], [handle], [], 0.1)
-            self._client.loop_write()
-
-    def drop(self) -> None:
-        socket = self._client.socket()
-        if socket is not None:
-            socket.close()
-
-    def _on_connect(self, client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
-        if code.is_failure:
-            self._refuse(f"it refuses us: {code}")
-            return
-        topics = list(self._speaker.subscriptions())
-        if topics:
-            client.subscribe(topics)
-        else:
-            self._stands()
-
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, codes: Any, _more: Any) -> None:
-        refused = [code for code in codes if code.is_failure]
-        if refused:
-            self._refuse(f"it refuses our subscriptions: {refused[0]}")
-        elif self.stood_since is None:
-            self._stands()
-
-    def _refuse(self, fault: str) -> None:
-        self.fault, self._refused = fault, True
-
-    def _stands(self) -> None:
-        self.stood_since = time.monotonic()
-        self._speaker.opened(self)
-
-    def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        self._speaker.heard(self, message.topic, message.payload)
-
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _code: Any, _more: Any) -> None:
-        if mid in self._unheard:
-            self._unheard.remove(mid)
-            self._speaker.acknowledged(mid)
-
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
-        self.fault = self.fault or str(code)
 
 
 def _tls_context(config: BrokersConfig) -> ssl.SSLContext:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from contract.errors import NotKeptError
 from edge_runtime.outbox import Stream
-from edge_runtime.plant.mqtt.connection import Message
 from edge_runtime.plant.mqtt.event_body import mask_number, published_event
+from edge_runtime.plant.mqtt.speaking import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge_runtime.outbox import Outbox, Record
     from edge_runtime.plant.mqtt.config import EventsConfig
-    from edge_runtime.plant.mqtt.connection import Line
+    from edge_runtime.plant.mqtt.speaking import Line
 
 __all__ = ["CONSUMER", "EventSpeaker"]
 

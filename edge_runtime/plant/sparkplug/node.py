@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from contract.errors import InputError
-from edge_runtime.plant.mqtt.connection import Message
+from edge_runtime.plant.mqtt.speaking import Message
 from edge_runtime.plant.sparkplug.alarm_metrics import COMMANDS, alarm_metrics
 from edge_runtime.plant.sparkplug.by_exception import Reporter
 from edge_runtime.plant.sparkplug.host_state import HostState

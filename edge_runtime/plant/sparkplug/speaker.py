@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from contract.alarms import Action, Alarm
     from edge_runtime.plant.mqtt.config import SparkplugConfig
-    from edge_runtime.plant.mqtt.connection import Line, Message
+    from edge_runtime.plant.mqtt.speaking import Line, Message
     from edge_runtime.plant.sparkplug.death_number import DeathNumber
     from edge_runtime.plant.sparkplug.history import History
     from edge_runtime.plant.sparkplug.node import Identity
