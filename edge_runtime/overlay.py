@@ -58,7 +58,10 @@ def caption(snapshot: CameraSnapshot) -> tuple[str, LeakState]:
     state = LeakState(int(snapshot.values.get("Leak/State", 255)))  # type: ignore[arg-type]
     area = float(snapshot.values.get("Leak/AreaFraction") or 0.0)  # type: ignore[arg-type]
     still = " STILL" if snapshot.values.get("Leak/Still") else ""
-    return f"{snapshot.camera}: {state.name}{still} {area:.2%} {snapshot.quality.name}", state
+    code = HealthCode(int(snapshot.values.get("Health/Code") or 0))  # type: ignore[arg-type]
+    drill = "DRILL " if HealthCode.DRILL in code and state is not LeakState.NONE else ""
+    what = f"{drill}{state.name}{still} {area:.2%} {snapshot.quality.name}"
+    return f"{snapshot.camera}: {what}", state
 
 
 def draw_overlay(

@@ -39,6 +39,8 @@ _WRITE_BUFFER = 4096  # a client that reads nothing is waited for, and alone
 _QUIET_S = 1.0  # when all places are taken, a client idle for so long makes room for a new one
 _HANDSHAKE_S = 5.0
 _SAME_S = 0.002  # packing a block costs more than all the rest of an answer
+_PER_S = 200.0  # answers that one client gets, after a burst of as many: no master asks for more,
+_BURST = 200.0  # and a flood takes no processor time that frames would miss
 _ALL_TAKEN_S = 60.0  # between two words in the log that clients are turned away
 
 
@@ -161,10 +163,13 @@ class _Clients:
             if trust is not None:
                 trust.turned_away(error)
             return
+        left, at_s = _BURST, time.monotonic()
         try:
             while task in self._busy and await self._answer_one(reader, writer):
-                self._busy[task] = time.monotonic()
-                await asyncio.sleep(0)  # a flood on one connection leaves the loop to the others
+                now_s = self._busy[task] = time.monotonic()
+                left, at_s = min(left + (now_s - at_s) * _PER_S, _BURST) - 1, now_s
+                # even before the limit, a flood on one connection leaves the loop to the others
+                await asyncio.sleep(0 if left >= 0 else -left / _PER_S)
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:

@@ -52,6 +52,12 @@ def test_a_bad_camera_is_captioned_unknown_with_the_reason_whatever_its_state_sa
     assert caption(snapshot(Quality.GOOD, LeakState.NONE))[0] == "north: NONE 0.00% GOOD"
 
 
+def test_a_drills_leak_is_captioned_as_a_drill():
+    code = int(HealthCode.DRILL | HealthCode.TEST_SOURCE)
+    made_up = snapshot(Quality.UNCERTAIN, LeakState.LEAK, **{"Health/Code": code})
+    assert caption(made_up)[0].startswith("north: DRILL LEAK ")
+
+
 def test_a_card_is_a_picture_that_browsers_can_show():
     data = jpeg_from_picture(blind_card(snapshot(Quality.BAD, LeakState.UNKNOWN)))
     card = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import socket
@@ -241,6 +242,26 @@ def test_a_client_that_reads_nothing_delays_no_other(plant, speaking):
             assert words[5] == 0
         assert slowest < 1.0
     assert resident_mb(speaking) < 250
+
+
+def test_a_flood_is_held_to_what_a_master_needs_and_costs_next_to_nothing(speaking):
+    with connect(speaking) as connection, connect(speaking) as other:
+        answered = 0
+        spent_s, began = processor_s(speaking), time.monotonic()
+        while time.monotonic() - began < 2.0:
+            connection.sendall(request(1, READ_BLOCK) * 20)
+            for _ in range(20):
+                reply(connection)
+                answered += 1
+        took_s = time.monotonic() - began
+        assert 200 <= answered <= 200 + 220 * took_s + 20
+        assert (processor_s(speaking) - spent_s) / took_s < 0.5  # a fifth, with all else
+        assert block(other)[0] == MAP_VERSION
+
+
+def processor_s(gateway):
+    fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_clients_that_hold_all_places_make_room_for_a_new_one(plant, gateway):

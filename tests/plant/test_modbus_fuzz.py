@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -76,9 +77,13 @@ def framed(transaction, unit, pdu):
 
 def test_a_running_gateway_answers_each_of_them_in_order(gateway):
     several = list(requests(2))
-    with connect(gateway) as connection, connection.makefile("rb") as stream:
+    with contextlib.ExitStack() as stack:
+        # one alone would be held to what a master needs
+        lines = [stack.enter_context(connect(gateway)) for _ in range(16)]
+        streams = [stack.enter_context(each.makefile("rb")) for each in lines]
         for begin in range(0, len(several), BATCH):
             batch = several[begin : begin + BATCH]
+            connection, stream = (each[begin // BATCH % 16] for each in (lines, streams))
             sent = b"".join(framed(begin + n, *each) for n, each in enumerate(batch))
             connection.sendall(sent)
             for n, (unit, pdu) in enumerate(batch):

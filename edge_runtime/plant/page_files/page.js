@@ -69,7 +69,8 @@ function show(state) {
     unknown(c, because);
   } else {
     c.root.className = state.state + " " + state.quality;
-    setText(c.state, WORDS[state.state] + (state.quality === "STALE" ? " (old)" : ""));
+    const drill = state.reasons.includes("DRILL") ? "DRILL: " : "";
+    setText(c.state, drill + WORDS[state.state] + (state.quality === "STALE" ? " (old)" : ""));
     const still = t["Leak/Still"] ? "it does not move" : "";
     const disturbed = t["Leak/Disturbed"] ? "the whole picture changes" : "";
     setText(c.reasons, [still, disturbed, because].filter(each => each).join(", "));
