@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ __all__ = ["CONNECT_S", "FAREWELL_S", "PahoLine"]
 CONNECT_S = 3.0
 FAREWELL_S = 1.0
 _MAX_READS = 100  # of one turn
+_DISCONNECT = b"\xe0\x00"
 
 
 class PahoLine:
@@ -112,14 +114,25 @@ class PahoLine:
         self._client.loop_misc()
 
     def hang_up(self) -> None:
-        """DISCONNECT, once all that was said before is out, within a bound."""
-        self._client.disconnect()
+        """DISCONNECT, once all that was said before is out, within a bound.
+
+        paho would close the socket at once. With bytes that nobody read that is a reset, after
+        which a broker may never see the DISCONNECT and tells the will.
+        """
         give_up_s = time.monotonic() + FAREWELL_S
         while not self.is_gone and self.has_unsent and time.monotonic() < give_up_s:
             handle = self.handle()
             if handle is not None:
                 select.select([], [handle], [], 0.1)
             self._client.loop_write()
+        socket = self._client.socket()
+        if socket is None or self.has_unsent:
+            return
+        with contextlib.suppress(OSError):
+            socket.settimeout(FAREWELL_S)
+            socket.sendall(_DISCONNECT)
+            while time.monotonic() < give_up_s and socket.recv(4096):
+                pass  # until the broker hangs up
 
     def drop(self) -> None:
         """Close the socket without a word."""
