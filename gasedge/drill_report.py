@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError, InputError
-from edge_runtime.drill_door import door_path
-from edge_runtime.plant.link import peer_uid
 from gasedge.drill_watchers import watches
 
 if TYPE_CHECKING:
@@ -99,6 +97,8 @@ def hold_drill(config: DaemonConfig, camera: str, seconds: float, login: Login) 
         ConfigError: when the configuration has no such camera or no state folder.
         InputError: when no daemon answers, or it refuses.
     """
+    from edge_runtime.drill_door import door_path
+
     names = tuple(each.name for each in config.camera)
     if camera not in names:
         raise ConfigError(f"there is no camera {camera}; there is {', '.join(names)}")
@@ -165,6 +165,8 @@ def _said(door: socket.socket) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _door(path: Path) -> Iterator[socket.socket]:
+    from edge_runtime.plant.link import peer_uid
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         try:
             door.connect(str(path))
