@@ -21,7 +21,7 @@ source = "file:clips/a.mp4?loop"
 
 [[camera]]
 name = "south"
-source = "rtsp://bob:s3cret@10.0.0.5/live"
+source = "rtsp://user1:s3cret@10.0.0.5/live"
 size = "640x480"
 
 [leak]
@@ -83,10 +83,10 @@ def test_a_clip_or_bundle_that_is_not_there_is_told_before_anything_starts(confi
 
 
 def test_credentials_may_stand_in_a_file_of_their_own(config, tmp_path: Path):
-    (tmp_path / "south.key").write_text("eve:other\n")
+    (tmp_path / "south.key").write_text("stranger1:other\n")
     text = GOOD.replace('size = "640x480"', 'credentials_file = "south.key"')
     loaded = load_daemon_config(config(text), environment={})
-    assert loaded.camera[1].uri().target == "rtsp://eve:other@10.0.0.5/live"
+    assert loaded.camera[1].uri().target == "rtsp://stranger1:other@10.0.0.5/live"
     (tmp_path / "south.key").write_text("no colon")
     with pytest.raises(ConfigError, match="user:password"):
         loaded.camera[1].uri()
@@ -115,9 +115,11 @@ def test_config_check_knows_a_training_configuration_too(config, capsys):
     assert "daemon.toml:5: unknown key learning.epoks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", ["rtsp://bob:s3cret@10.0.0.5:99999/live", "rtsp://bob:s3cret@"])
+@pytest.mark.parametrize(
+    "wrong", ["rtsp://user1:s3cret@10.0.0.5:99999/live", "rtsp://user1:s3cret@"]
+)
 def test_a_source_that_cannot_be_parsed_shows_no_password(config, wrong: str):
-    text = GOOD.replace("rtsp://bob:s3cret@10.0.0.5/live", wrong)
+    text = GOOD.replace("rtsp://user1:s3cret@10.0.0.5/live", wrong)
     with pytest.raises(ConfigError, match="needs host, port and path") as raised:
         load_daemon_config(config(text), environment={})
     assert "s3cret" not in str(raised.value)

@@ -62,12 +62,12 @@ def test_an_rtsp_camera_gives_its_pictures(rtsp_server, slot):
 
 def test_an_rtsp_camera_that_wants_a_password_gets_it_and_nobody_else(rtsp_server, slot, caplog):
     caplog.set_level("DEBUG")
-    _, port = rtsp_server("bob", "s3cret")
-    wrong = parse_source(f"rtsp://bob:wr0ng@127.0.0.1:{port}/live")
+    _, port = rtsp_server("user1", "s3cret")
+    wrong = parse_source(f"rtsp://user1:wr0ng@127.0.0.1:{port}/live")
     with CameraReader("north", wrong, slot) as reader:
         wait_for(lambda: reader.status.failures > 0, 20)
     assert slot.take() is None
-    right = parse_source(f"rtsp://127.0.0.1:{port}/live").with_credentials("bob:s3cret")
+    right = parse_source(f"rtsp://127.0.0.1:{port}/live").with_credentials("user1:s3cret")
     with CameraReader("north", right, slot) as reader:
         wait_for(lambda: reader.status.phase is Phase.READING, 20)
     assert "s3cret" not in caplog.text
@@ -127,8 +127,8 @@ def test_an_rtsp_camera_is_scaled_in_software_where_there_is_no_chip_and_the_log
 def test_the_pipeline_for_a_jetson_gives_the_same_pictures_with_elements_that_run_here(rtsp_server):
     if not has_elements("rtspsrc", "decodebin", "jpegdec", "videoscale"):
         pytest.skip("apt-get install gstreamer1.0-plugins-good")
-    _, port = rtsp_server("bob", "s3cret")
-    uri = parse_source(f"rtsp://bob:s3cret@127.0.0.1:{port}/live#width=80&height=64")
+    _, port = rtsp_server("user1", "s3cret")
+    uri = parse_source(f"rtsp://user1:s3cret@127.0.0.1:{port}/live#width=80&height=64")
     elements = rtsp_pipeline(uri, "videoconvert ! videoscale")
     assert "s3cret" not in "".join(elements)
     pictures = raw_pictures(elements, where=str(uri), settings={"location": uri.target})
@@ -147,8 +147,8 @@ def test_the_pipeline_for_a_jetson_gives_the_same_pictures_with_elements_that_ru
 def test_a_gstreamer_fault_shows_no_password(rtsp_server):
     if not has_elements("rtspsrc", "decodebin"):
         pytest.skip("apt-get install gstreamer1.0-plugins-good")
-    _, port = rtsp_server("bob", "right")
-    uri = parse_source(f"rtsp://bob:wr0ng@127.0.0.1:{port}/live")
+    _, port = rtsp_server("user1", "right")
+    uri = parse_source(f"rtsp://user1:wr0ng@127.0.0.1:{port}/live")
     elements = rtsp_pipeline(uri, "videoconvert ! videoscale")
     with pytest.raises(InputError, match="GStreamer") as raised:
         next(raw_pictures(elements, where=str(uri), settings={"location": uri.target}))

@@ -199,7 +199,7 @@ def test_closing_a_reader_leaves_no_process(slot):
 
 def test_a_password_is_neither_in_the_process_list_nor_in_the_log(slot, caplog):
     caplog.set_level("DEBUG")
-    uri = parse_source("rtsp://bob:s3cret@127.0.0.1:9/live")  # nothing listens there
+    uri = parse_source("rtsp://user1:s3cret@127.0.0.1:9/live")  # nothing listens there
     with CameraReader("north", uri, slot) as reader:
         pid = wait_for(lambda: reader.status.decoder_pid)
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

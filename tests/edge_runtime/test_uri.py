@@ -52,7 +52,7 @@ def test_a_wrong_source_is_refused_with_what_to_do(text: str, said: str):
 
 @pytest.mark.parametrize(
     "text",
-    ["rtsp://bob:s3cret@10.0.0.5/live", "rtsp://10.0.0.5/live?user=bob&password=s3cret"],
+    ["rtsp://user1:s3cret@10.0.0.5/live", "rtsp://10.0.0.5/live?user=user1&password=s3cret"],
 )
 def test_a_source_never_shows_its_password(text: str):
     uri = parse_source(text)
@@ -70,8 +70,8 @@ def test_what_stands_behind_the_hash_of_a_stream_is_ours_and_never_sent():
 
 
 def test_credentials_from_a_file_take_the_place_of_those_in_the_uri():
-    uri = parse_source("rtsp://a:b@10.0.0.5:554/live").with_credentials("bob:new")
-    assert uri.target == "rtsp://bob:new@10.0.0.5:554/live"
+    uri = parse_source("rtsp://a:b@10.0.0.5:554/live").with_credentials("user1:new")
+    assert uri.target == "rtsp://user1:new@10.0.0.5:554/live"
 
 
 def test_only_cameras_are_not_called_a_test():

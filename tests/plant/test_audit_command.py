@@ -25,7 +25,7 @@ def state_dir(tmp_path):
             entry = Entry(
                 Category.ACTION,
                 "acknowledge yard.leak",
-                who="anna",
+                who="operator1",
                 role="operator",
                 origin="page 127.0.0.1",
                 old="UNACK",
@@ -41,7 +41,7 @@ def test_show_prints_the_newest_in_one_line_each(state_dir, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "30 2027-01-15 08:00:00.123Z" in lines[1]
-    assert "by anna (operator, page 127.0.0.1)" in lines[1]
+    assert "by operator1 (operator, page 127.0.0.1)" in lines[1]
     assert main(["audit", "show", str(state_dir), "--json"]) == 0
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["n"] for each in shown] == list(range(11, 31))
@@ -70,7 +70,10 @@ def test_it_can_be_read_while_gasedge_runs(state_dir, capsys):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE audit SET record = replace(record, 'anna', 'eve ') WHERE n = 7", "record 7 was"),
+        (
+            "UPDATE audit SET record = replace(record, 'operator1', 'stranger1') WHERE n = 7",
+            "record 7 was",
+        ),
         ("DELETE FROM audit WHERE n = 7", "record 8 follows record 6"),
         ("DELETE FROM audit WHERE n = 1", "record 2 follows record 0"),
         ("UPDATE audit SET record = 'x' WHERE n = 7", "after record 6: no record"),
@@ -96,7 +99,7 @@ def test_the_export_for_spreadsheets_holds_no_formula(state_dir, tmp_path):
     rows = list(csv.DictReader(out.open()))
     assert len(rows) == 30
     assert rows[0]["comment"] == "'=sum(0)"
-    assert rows[0]["who"] == "anna"
+    assert rows[0]["who"] == "operator1"
 
 
 def test_what_is_no_journal_is_told_in_one_line(tmp_path, capsys):

@@ -184,21 +184,21 @@ def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_whe
 
     kept = tmp_path / "kept"
     users = tmp_path / "users"
-    add_user(users, "anna", plant.password, Role.OPERATOR)
+    add_user(users, "operator1", plant.password, Role.OPERATOR)
     top = f'state_dir = "{kept}"\n'
     extra = f'users = "{users}"\nstate_dir = "{tmp_path / "state"}"\n'
     with plant.run(tmp_path / "g", serve=("opcua",), extra=extra, top=top) as gateway:
-        asyncio.run(log_in(gateway, tmp_path, "anna", plant.password))
+        asyncio.run(log_in(gateway, tmp_path, "operator1", plant.password))
         with pytest.raises(ua.UaError):
-            asyncio.run(log_in(gateway, tmp_path, "anna", "a wrong password"))
+            asyncio.run(log_in(gateway, tmp_path, "operator1", "a wrong password"))
         with pytest.raises(ua.UaError):
-            asyncio.run(log_in(gateway, tmp_path, "eve", plant.password))
+            asyncio.run(log_in(gateway, tmp_path, "stranger1", plant.password))
     with Database(kept / FILE) as database:
         told = [each for each in Journal(database).all() if each.category == "access"]
     assert [(each.who, each.role, each.result == "done") for each in told] == [
-        ("anna", "operator", True),
-        ("anna", "", False),
-        ("eve", "", False),
+        ("operator1", "operator", True),
+        ("operator1", "", False),
+        ("stranger1", "", False),
     ]
     assert {each.origin for each in told} == {"opcua 127.0.0.1"}
     assert plant.password not in str(told)

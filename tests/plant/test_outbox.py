@@ -195,7 +195,7 @@ def test_a_full_disk_gives_up_masks_then_tells_and_goes_on_when_there_is_room(sm
 def test_on_a_disk_without_any_room_alarms_are_told_and_actions_are_not_done(small_disk):
     values = {"Leak/State": 2, "Health/Code": 0, "Health/NE107": 0}
     leak = Published(CameraSnapshot("yard", 1, Quality.GOOD, 0, 0, values), heard=True)
-    acknowledge = Action(ActionKind.ACKNOWLEDGE, "yard.leak", "anna", Role.OPERATOR, "page")
+    acknowledge = Action(ActionKind.ACKNOWLEDGE, "yard.leak", "operator1", Role.OPERATOR, "page")
     now = [Now(0.0, NOW)]
     rubbish = small_disk / "rubbish"
     with Database(small_disk / FILE) as database:

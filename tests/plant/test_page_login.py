@@ -23,7 +23,7 @@ pytest.importorskip("aiohttp")
 page_certificate = pytest.importorskip("edge_runtime.plant.page_certificate")
 
 PASSWORD = "correct horse battery"
-PEOPLE = {"vera": Role.VIEWER, "otto": Role.OPERATOR, "emma": Role.ENGINEER}
+PEOPLE = {"viewer1": Role.VIEWER, "operator1": Role.OPERATOR, "engineer1": Role.ENGINEER}
 SHOWN = ["/", "/state.json", "/camera/north.jpg", "/trend/north.json", "/evidence.json", "/metrics"]
 
 
@@ -97,13 +97,13 @@ def test_a_probe_learns_that_it_lives_and_is_not_ready_and_no_more(gateway):
     assert Visitor(gateway).get("/healthz")[0] == 200
     status, _, body = Visitor(gateway).get("/readyz")
     assert (status, body) == (503, b"2 cameras are not good\n")
-    status, _, body = Visitor(gateway, "vera").get("/readyz")
+    status, _, body = Visitor(gateway, "viewer1").get("/readyz")
     assert status == 503
     assert b"south: BAD" in body
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("vera", "wrong password"), ("nobody", PASSWORD), ("", ""), (7, None)]
+    ("name", "password"), [("viewer1", "wrong password"), ("nobody", PASSWORD), ("", ""), (7, None)]
 )
 def test_a_wrong_password_gets_no_cookie(gateway, name, password):
     status, headers, _ = Visitor(gateway).post("/login", {"name": name, "password": password})
@@ -112,7 +112,7 @@ def test_a_wrong_password_gets_no_cookie(gateway, name, password):
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(gateway):
-    given = {"name": "vera", "password": PASSWORD}
+    given = {"name": "viewer1", "password": PASSWORD}
     cookie = Visitor(gateway).post("/login", given)[1]["Set-Cookie"]
     assert cookie.startswith("__Host-gasedge=")
     for part in ("HttpOnly", "Secure", "SameSite=Strict", "Path=/"):
@@ -122,45 +122,45 @@ def test_the_cookie_is_out_of_reach_of_scripts_other_sites_and_plain_http(gatewa
 
 def test_a_program_reads_figures_with_a_password_and_cannot_act(gateway):
     visitor = Visitor(gateway)
-    status, _, body = visitor.get("/metrics", Authorization=basic("vera"))
+    status, _, body = visitor.get("/metrics", Authorization=basic("viewer1"))
     assert status == 200
     assert b"gasedge_camera_quality" in body
-    assert visitor.get("/metrics", Authorization=basic("vera", "wrong password"))[0] == 401
+    assert visitor.get("/metrics", Authorization=basic("viewer1", "wrong password"))[0] == 401
     given = {"alarm": "north.leak", "kind": "acknowledge"}
-    assert visitor.post("/act", given, Authorization=basic("emma"))[0] == 401
+    assert visitor.post("/act", given, Authorization=basic("engineer1"))[0] == 401
 
 
 def test_only_who_may_acknowledges_and_only_what_was_seen(plant, gateway):
     with plant.speak(gateway):
-        vera, otto = Visitor(gateway, "vera"), Visitor(gateway, "otto")
-        plant.until(lambda: vera.alarm()["state"] == "UNACK")
-        seen = vera.alarm()
+        viewer1, operator1 = Visitor(gateway, "viewer1"), Visitor(gateway, "operator1")
+        plant.until(lambda: viewer1.alarm()["state"] == "UNACK")
+        seen = viewer1.alarm()
         given = {"alarm": "north.leak", "kind": "acknowledge", "event_id": seen["event_id"]}
-        status, _, body = vera.post("/act", given)
+        status, _, body = viewer1.post("/act", given)
         assert (status, json.loads(body)["outcome"]) == (403, "NOT_ALLOWED")
-        status, _, body = otto.post("/act", {**given, "event_id": "another"})
+        status, _, body = operator1.post("/act", {**given, "event_id": "another"})
         assert (status, json.loads(body)["outcome"]) == (409, "OTHER_EVENT")
-        assert vera.alarm()["state"] == "UNACK"
-        assert otto.post("/act", {**given, "comment": "seen <b>it</b>"})[0] == 200
-        done = vera.alarm()
-        assert (done["state"], done["who"], done["acked"]) == ("ACKED", "otto", True)
+        assert viewer1.alarm()["state"] == "UNACK"
+        assert operator1.post("/act", {**given, "comment": "seen <b>it</b>"})[0] == 200
+        done = viewer1.alarm()
+        assert (done["state"], done["who"], done["acked"]) == ("ACKED", "operator1", True)
 
 
 def test_an_action_from_anywhere_else_is_refused(plant, gateway):
-    otto = Visitor(gateway, "otto")
+    operator1 = Visitor(gateway, "operator1")
     given = {"alarm": "south.failure", "kind": "comment", "comment": "from elsewhere"}
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": None},
         {"Origin": "null"},
-        {"Origin": otto.own.replace("https", "http")},
+        {"Origin": operator1.own.replace("https", "http")},
         {"X-Gasedge-Token": "guessed"},
         {"X-Gasedge-Token": None},
         {"Sec-Fetch-Site": "cross-site"},
     ):
-        assert otto.post("/act", given, **headers)[0] == 403, headers
-    assert otto.post("/act", given, **{"Content-Type": "text/plain"})[0] == 400
-    assert otto.alarm("south.failure")["comment"] == ""
+        assert operator1.post("/act", given, **headers)[0] == 403, headers
+    assert operator1.post("/act", given, **{"Content-Type": "text/plain"})[0] == 400
+    assert operator1.alarm("south.failure")["comment"] == ""
 
 
 @pytest.mark.parametrize(
@@ -177,25 +177,25 @@ def test_an_action_from_anywhere_else_is_refused(plant, gateway):
     ],
 )
 def test_nonsense_is_answered_with_what_is_wrong(gateway, given, status):
-    found, _, body = Visitor(gateway, "emma").post("/act", given)
+    found, _, body = Visitor(gateway, "engineer1").post("/act", given)
     assert found == status, body
     assert b"Traceback" not in body
 
 
 def test_log_out_ends_the_session_at_the_gateway_too(gateway):
-    vera = Visitor(gateway, "vera")
-    assert vera.post("/logout", {})[0] == 200
-    assert vera.get("/state.json")[0] == 401
+    viewer1 = Visitor(gateway, "viewer1")
+    assert viewer1.post("/logout", {})[0] == 200
+    assert viewer1.get("/state.json")[0] == 401
 
 
 def test_a_person_whose_role_was_taken_away_must_log_in_again(gateway):
-    emma = Visitor(gateway, "emma")
-    assert emma.state()["user"]["role"] == "engineer"
-    add_user(gateway.users, "emma", PASSWORD, Role.VIEWER)
-    assert emma.get("/state.json")[0] == 401
-    again = Visitor(gateway, "emma").state()["user"]
+    engineer1 = Visitor(gateway, "engineer1")
+    assert engineer1.state()["user"]["role"] == "engineer"
+    add_user(gateway.users, "engineer1", PASSWORD, Role.VIEWER)
+    assert engineer1.get("/state.json")[0] == 401
+    again = Visitor(gateway, "engineer1").state()["user"]
     assert (again["role"], again["may"]) == ("viewer", [])
-    add_user(gateway.users, "emma", PASSWORD, Role.ENGINEER)
+    add_user(gateway.users, "engineer1", PASSWORD, Role.ENGINEER)
 
 
 def test_plain_http_and_old_tls_get_no_answer(gateway):
@@ -250,9 +250,9 @@ def test_half_open_handshakes_do_not_keep_people_out_or_touch_modbus(plant, gate
 def test_guessing_passwords_pauses_that_name_only(gateway):
     visitor = Visitor(gateway)
     for _ in range(6):
-        assert visitor.post("/login", {"name": "vera", "password": "a wrong guess"})[0] == 403
-    assert visitor.post("/login", {"name": "vera", "password": PASSWORD})[0] == 403
-    assert Visitor(gateway, "otto").state()["user"]["name"] == "otto"
+        assert visitor.post("/login", {"name": "viewer1", "password": "a wrong guess"})[0] == 403
+    assert visitor.post("/login", {"name": "viewer1", "password": PASSWORD})[0] == 403
+    assert Visitor(gateway, "operator1").state()["user"]["name"] == "operator1"
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
@@ -262,17 +262,17 @@ def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
     address = f"https://127.0.0.1:{gateway.ports['page']}/"
     with plant.speak(gateway), Browser(tmp_path, address) as browser:
         browser.until(lambda: browser.js("document.activeElement.id") == "name")
-        browser.type("otto")
+        browser.type("operator1")
         browser.key("Tab")
         browser.type(PASSWORD)
         browser.key("Enter")
-        browser.until_text("otto (operator)")
+        browser.until_text("operator1 (operator)")
         browser.until_text("Leak: north")
         if "Acknowledge" in browser.js("document.querySelector('li.leak').innerText"):
             browser.click("li.leak [data-label=acknowledge]")
         browser.until_text("acknowledged")
-        otto = Visitor(gateway, "otto")
-        plant.until(lambda: otto.alarm()["state"] == "ACKED")
+        operator1 = Visitor(gateway, "operator1")
+        plant.until(lambda: operator1.alarm()["state"] == "ACKED")
         browser.js("document.querySelector('li.leak [data-label=shelve]').focus()")
         browser.key("Enter")
         browser.until(lambda: browser.js("document.getElementById('ask').open"))
@@ -284,13 +284,13 @@ def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
         browser.key("Tab")
         browser.key("Tab")
         browser.key("Enter")
-        plant.until(lambda: otto.alarm()["state"] == "SHELVED")
-        left_s = otto.alarm()["shelved_until_ms"] / 1000 - time.time()
+        plant.until(lambda: operator1.alarm()["state"] == "SHELVED")
+        left_s = operator1.alarm()["shelved_until_ms"] / 1000 - time.time()
         assert 200 < left_s <= 300
         browser.until_text("<img src=x")  # as text
         assert "hacked" not in browser.js("document.title")
         browser.click("li.leak [data-label=unshelve]")
-        plant.until(lambda: otto.alarm()["state"] == "UNACK")  # it stands still: told again
+        plant.until(lambda: operator1.alarm()["state"] == "UNACK")  # it stands still: told again
         browser.click("#logout")
         browser.until_text("Password")
         assert "north" not in browser.text()
@@ -300,10 +300,10 @@ def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
 
 def test_a_session_ends_when_nobody_is_there_and_at_last_in_any_case():
     sessions = Sessions(idle_s=60, session_s=600)
-    cookie = sessions.begin("otto", Role.OPERATOR, 0.0)
-    assert sessions.find(cookie, 59.9).name == "otto"
+    cookie = sessions.begin("operator1", Role.OPERATOR, 0.0)
+    assert sessions.find(cookie, 59.9).name == "operator1"
     assert sessions.find(cookie, 60.0) is None  # asking for news is no activity
-    cookie = sessions.begin("otto", Role.OPERATOR, 0.0)
+    cookie = sessions.begin("operator1", Role.OPERATOR, 0.0)
     for second in range(0, 600, 30):
         assert sessions.find(cookie, second, active=True) is not None
     assert sessions.find(cookie, 600.0, active=True) is None
@@ -311,7 +311,7 @@ def test_a_session_ends_when_nobody_is_there_and_at_last_in_any_case():
 
 def test_sessions_are_secret_bounded_and_end_at_once_when_asked():
     sessions = Sessions(idle_s=60, session_s=600)
-    cookies = [sessions.begin("otto", Role.OPERATOR, float(n) / 100) for n in range(400)]
+    cookies = [sessions.begin("operator1", Role.OPERATOR, float(n) / 100) for n in range(400)]
     assert len(set(cookies)) == 400
     assert len(sessions) == 256
     assert sessions.find(cookies[0], 5.0) is None
@@ -335,7 +335,7 @@ def test_a_phone_in_the_dark_shows_all_and_says_unknown_once_it_is_logged_out(
         Browser(tmp_path, address, size=(360, 740), dark=True) as browser,
     ):
         browser.until(lambda: browser.js("document.activeElement.id") == "name")
-        browser.type("otto")
+        browser.type("operator1")
         browser.key("Tab")
         browser.type(PASSWORD)
         browser.key("Enter")
@@ -347,7 +347,7 @@ def test_a_phone_in_the_dark_shows_all_and_says_unknown_once_it_is_logged_out(
         assert browser.js("document.documentElement.dataset.theme") == "light"
         assert browser.js("getComputedStyle(document.body).backgroundColor") != dark
         browser.until(lambda: browser.js("document.querySelectorAll('.trend path').length") == 2)
-        add_user(gateway.users, "vera", PASSWORD, Role.VIEWER)  # any change logs everybody out
+        add_user(gateway.users, "viewer1", PASSWORD, Role.VIEWER)  # any change logs everybody out
         browser.until_text("UNKNOWN: you are logged out")
         assert "No leak seen" not in browser.text()
         buttons = "[...document.querySelectorAll('#alarm-list button')]"

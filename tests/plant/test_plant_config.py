@@ -132,23 +132,24 @@ def test_roles_stand_in_the_file_and_a_line_without_one_is_a_viewer(tmp_path):
     def add(name, *more):
         return run(user_command, ["add", str(path), name, "--password", "long enough 1", *more])
 
-    assert add("anna", "--role", "operator").output == f"operator anna stands in {path}\n"
-    assert add("ben").output.startswith("viewer ben")
-    assert add("anna").output.startswith("operator anna"), "a new password keeps the role"
-    assert add("anna", "--role", "engineer").exit_code == 0
-    assert add("carl", "--role", "admin").exit_code == 2
+    assert add("operator1", "--role", "operator").output == f"operator operator1 stands in {path}\n"
+    assert add("viewer1").output.startswith("viewer viewer1")
+    assert add("operator1").output.startswith("operator operator1"), "a new password keeps the role"
+    assert add("operator1", "--role", "engineer").exit_code == 0
+    assert add("user1", "--role", "admin").exit_code == 2
     path.write_text(path.read_text().replace(":viewer", ""))  # as older versions wrote it
-    assert run(user_command, ["list", str(path)]).output == "engineer  anna\nviewer    ben\n"
+    listed = run(user_command, ["list", str(path)]).output
+    assert listed == "engineer  operator1\nviewer    viewer1\n"
     users = Users(path)
-    assert users.log_in("ben", "long enough 1") is Role.VIEWER
-    assert (users.role("anna"), users.role("nobody")) == (Role.ENGINEER, None)
-    assert run(user_command, ["remove", str(path), "anna"]).exit_code == 0
-    assert users.role("anna") is None
-    with pytest.raises(ConfigError, match="holds no user 'anna', but ben"):
-        remove_user(path, "anna")
+    assert users.log_in("viewer1", "long enough 1") is Role.VIEWER
+    assert (users.role("operator1"), users.role("nobody")) == (Role.ENGINEER, None)
+    assert run(user_command, ["remove", str(path), "operator1"]).exit_code == 0
+    assert users.role("operator1") is None
+    with pytest.raises(ConfigError, match="holds no user 'operator1', but viewer1"):
+        remove_user(path, "operator1")
     path.write_text(path.read_text().strip() + ":admin\n")
     with pytest.raises(ConfigError, match="users:1"):
-        users.role("ben")
+        users.role("viewer1")
 
 
 def test_a_damaged_or_foreign_key_is_named(tmp_path):

@@ -55,7 +55,14 @@ ALARM = Alarm(
     shelved_until_ns=2**62,
 )
 ACTION = Action(
-    ActionKind.SHELVE, "north.leak", "anna", Role.OPERATOR, "opcua 10.0.0.1", "why", 600.0, "0192"
+    ActionKind.SHELVE,
+    "north.leak",
+    "operator1",
+    Role.OPERATOR,
+    "opcua 10.0.0.1",
+    "why",
+    600.0,
+    "0192",
 )
 
 
@@ -73,7 +80,7 @@ def parts(wire):
         Asked(7, ACTION),
         *(Answer(7, outcome) for outcome in Outcome),
         Subscription(pictures=True),
-        Note(Entry(Category.ACCESS, "log-in", who="anna", result="wrong password")),
+        Note(Entry(Category.ACCESS, "log-in", who="operator1", result="wrong password")),
         Maintain("certificate", "ends soon"),
         Maintain("certificate", None),
         Word("north", {"Leak/AlarmState": 1, "Leak/EventId": None}, int(HealthCode.CHATTERING)),
@@ -177,21 +184,23 @@ def test_an_action_is_done_at_the_desk_and_answered(plant, tmp_path):
         async with made.serving(), made.client() as client:
             made.speak()
             await until(lambda: "north.leak" in client.alarms)
-            viewer = Action(ActionKind.ACKNOWLEDGE, "north.leak", "ben", Role.VIEWER, "opcua x")
+            viewer = Action(ActionKind.ACKNOWLEDGE, "north.leak", "viewer1", Role.VIEWER, "opcua x")
             assert await client.act(viewer) is Outcome.NOT_ALLOWED
-            anna = Action(ActionKind.ACKNOWLEDGE, "north.leak", "anna", Role.OPERATOR, "opcua x")
-            assert await client.act(anna) is Outcome.DONE
+            operator1 = Action(
+                ActionKind.ACKNOWLEDGE, "north.leak", "operator1", Role.OPERATOR, "opcua x"
+            )
+            assert await client.act(operator1) is Outcome.DONE
             await until(lambda: client.alarms["north.leak"].acked)
-            client.note(Entry(Category.ACCESS, "log-in", who="eve", result="wrong password"))
+            client.note(Entry(Category.ACCESS, "log-in", who="stranger1", result="wrong password"))
             client.maintain("certificate", "it ends soon")
             await until(
                 lambda: "it ends soon" in client.alarms[DEVICE_ALARM].message or made.desk.tick()
             )
         told = [(each.who, each.result) for each in made.desk.journal.all()]
-        assert ("ben", Outcome.NOT_ALLOWED.value) in told
-        assert ("anna", "done") in told
-        assert ("eve", "wrong password") in told
-        assert await client.act(anna) is Outcome.NOT_KEPT, "nobody is there any more"
+        assert ("viewer1", Outcome.NOT_ALLOWED.value) in told
+        assert ("operator1", "done") in told
+        assert ("stranger1", "wrong password") in told
+        assert await client.act(operator1) is Outcome.NOT_KEPT, "nobody is there any more"
 
     asyncio.run(scene())
 

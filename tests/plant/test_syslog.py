@@ -104,7 +104,7 @@ def test_a_real_server_reads_every_field(plant, journal, tmp_path, transport, ce
     if transport == "tls" and not [*Path("/usr/lib").glob("*/rsyslog/lmnsd_gtls.so")]:
         pytest.skip("needs rsyslog-gnutls")
     port, hostile = plant.free_port(), 'a "quote", a ] and a \\ and ünïcode'
-    write(journal, 1, who="otto", role="operator", origin="page 10.0.0.9", comment=hostile)
+    write(journal, 1, who="operator1", role="operator", origin="page 10.0.0.9", comment=hostile)
     write(journal, 1, result="the role may not do this", category=Category.ACCESS)
     config = SyslogConfig(
         host="127.0.0.1",
@@ -124,9 +124,9 @@ def test_a_real_server_reads_every_field(plant, journal, tmp_path, transport, ce
     assert abs(at.timestamp() - record.at_ns / 1e9) < 2e-6
     assert first[1:4] == ["gasedge", "ACTION", str(13 * 8 + 5)]
     assert f'hash="{record.hash}"' in first[4]
-    assert 'who="otto"' in first[4]
+    assert 'who="operator1"' in first[4]
     assert r"a \"quote\", a \] and a \\ and ünïcode" in first[4]
-    assert "by otto (operator) from page 10.0.0.9" in first[5]
+    assert "by operator1 (operator) from page 10.0.0.9" in first[5]
     assert second[2:4] == ["ACCESS", str(13 * 8 + 4)]
 
 

@@ -54,7 +54,7 @@ def ids():
 
 
 def asked(kind, alarm_id="yard.leak", role=Role.ENGINEER, **fields) -> Action:
-    return Action(kind, alarm_id, "anna", role, "page 127.0.0.1", **fields)
+    return Action(kind, alarm_id, "operator1", role, "page 127.0.0.1", **fields)
 
 
 class OneAlarm:

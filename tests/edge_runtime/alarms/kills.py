@@ -61,7 +61,7 @@ def live(folder: Path, pipe: int, seed: int) -> None:
         snapshot = CameraSnapshot(CAMERA, 1, Quality.GOOD, 0, 0, values)
         desk.look(Published(snapshot, heard=True))
         kind = choose.choice(kinds)
-        desk.act(Action(kind, f"{CAMERA}.leak", "anna", Role.ENGINEER, "test", seconds=60.0))
+        desk.act(Action(kind, f"{CAMERA}.leak", "operator1", Role.ENGINEER, "test", seconds=60.0))
         if choose.random() < 0.3 and (waiting := outbox.waiting("events", Stream.EVENT, 5)):
             outbox.delivered("events", Stream.EVENT, waiting[-1].n)
         last = database.rows("SELECT MAX(n) FROM audit")[0][0] or 0

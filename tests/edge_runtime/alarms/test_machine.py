@@ -279,7 +279,7 @@ def test_who_said_what_is_kept_and_cut(alarms):
     one = alarms.one()
     one.see("1")
     one.do(ActionKind.ACKNOWLEDGE, comment="x" * 2000)
-    assert one.memory.who == "anna"
+    assert one.memory.who == "operator1"
     assert one.memory.comment == "x" * 500
     one.see("0 1")
     assert (one.memory.who, one.memory.comment) == ("", "")
