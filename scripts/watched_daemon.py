@@ -205,7 +205,8 @@ class WatchedDaemon:
                 for pid in map(int, child.read_text().split()):
                     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                     found[pid] = next(
-                        (each for each in ("frames", "plant") if each.encode() in words), "decoders"
+                        (each for each in ("frames", "plant", "opcua") if each.encode() in words),
+                        "decoders",
                     )
                     waiting.append(pid)
         return found

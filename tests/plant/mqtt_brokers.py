@@ -173,6 +173,12 @@ class Listener:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def will_lose_its_broker(self) -> None:
+        self._subscribed.clear()
+
+    def until_it_is_back(self) -> None:
+        assert self._subscribed.wait(20)
+
     def publish(self, topic, payload, *, qos=1, retain=False):
         self._client.publish(topic, payload, qos, retain).wait_for_publish(10)
 

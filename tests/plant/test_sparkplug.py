@@ -109,19 +109,18 @@ def test_a_rebirth_is_asked_for_and_given_over_the_wire(broker, gateway_on):
         assert read(second).seq == 0
 
 
+def says(host, *, online):
+    """The primary host tells that it is there, or not."""
+    said = json.dumps({"online": online, "timestamp": int(time.time() * 1000)}).encode()
+    host.publish("spBv1.0/STATE/scada", said, retain=True)
+
+
 def test_operational_behavior_primary_application_state_with_multiple_servers_walk(
     plant, broker, gateway_on, tmp_path
 ):
     """The host leaves the first broker: a death there, a birth on the second, of another make."""
     with nats(tmp_path / "nats") as second_url:
         second_port = int(second_url.rpartition(":")[2])
-        state = "spBv1.0/STATE/scada"
-
-        def says(host, *, online):
-            stamp = int(time.time() * 1000)
-            said = json.dumps({"online": online, "timestamp": stamp}).encode()
-            host.publish(state, said, retain=True)
-
         with Listener(broker.port) as first, Listener(second_port, "spBv1.0/#") as second:
             says(first, online=True)
             says(second, online=True)
@@ -142,13 +141,18 @@ def test_a_dead_broker_is_passed_over_and_what_was_missed_comes_as_history(
     nobody = f"mqtt://127.0.0.1:{free_port()}"
     with (
         Listener(broker.port) as host,
-        gateway_on(nobody, broker.url) as gateway,
+        gateway_on(nobody, broker.url, primary_host="scada") as gateway,
         plant.speak(gateway),
     ):
+        says(host, online=True)
         until(lambda: host.of("DBIRTH"))
+        host.will_lose_its_broker()
         broker.stop()
         time.sleep(2.5)
         broker.start()
+        host.until_it_is_back()
+        assert len(host.of("NBIRTH")) == 1, "born before the host was there to hear it"
+        says(host, online=True)
         until(lambda: len(host.of("NBIRTH")) >= 2, within_s=20)
 
         def past():

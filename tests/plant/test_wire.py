@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -41,6 +42,7 @@ def captured(plant, path):
             pytest.skip(f"capturing is not possible here: {log.read_text().strip()[-200:]}")
         yield
     finally:
+        time.sleep(1.0)  # it takes packets from the kernel in batches
         process.terminate()
         process.wait(10)
 
