@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["Closing"]
 
 
-class Closing:
+class Closing(ABC):
     """A context manager whose end is its `close`; closing twice must be harmless."""
 
     __slots__ = ()
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what this holds."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

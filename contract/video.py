@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.closing import Closing
 from contract.errors import InputError
 from contract.packages import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
 __all__ = ["VideoFile"]
 
 
-class VideoFile(AbstractContextManager["VideoFile"]):
+class VideoFile(Closing):
     """An opened video.
 
     Args:
@@ -68,10 +67,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if number == 0:
             raise InputError(f"{self._path}: holds no frame that can be decoded")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let the file go."""
         self._video.release()

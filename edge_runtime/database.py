@@ -17,13 +17,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from contract.closing import Closing
 from contract.errors import ConfigError, NotKeptError
 from edge_runtime.salvage import salvage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from typing_extensions import Self
 
 __all__ = ["FILE", "Database"]
 
@@ -56,7 +55,7 @@ CREATE TRIGGER IF NOT EXISTS audit_grows BEFORE DELETE ON audit
 """
 
 
-class Database:
+class Database(Closing):
     """The file, shared by all parts of the process; any thread may call.
 
     Args:
@@ -120,12 +119,6 @@ class Database:
         except (ConfigError, NotKeptError):
             return False
         return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; twice is harmless."""

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from contract.closing import Closing
 from edge_runtime.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from typing_extensions import Self
 
 __all__ = ["Figures", "Outbox", "Record", "Stream"]
 
@@ -60,7 +59,7 @@ class Figures:
     bytes: int
 
 
-class Outbox:
+class Outbox(Closing):
     """Records that wait for their consumers. Any thread may call.
 
     Args:
@@ -92,12 +91,6 @@ class Outbox:
         }
         self._data.keep(lambda: self._prepare(asked))
         self._data.on_full = self._drop_losable
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close a file of its own; twice is harmless."""

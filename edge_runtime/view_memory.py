@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from contract.atomic import write_bytes
+from contract.closing import Closing
 from contract.errors import GasedgeError
 from edge_runtime.view_watch import LearnedView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -33,7 +33,7 @@ KEEP_S = 5.0
 """Seconds between two writings."""
 
 
-class ViewMemory:
+class ViewMemory(Closing):
     """Writes each camera's view down every few seconds; a context manager with one thread.
 
     The thread is its own: a disk that hangs holds up nobody who tells the plant what is seen.
@@ -73,12 +73,8 @@ class ViewMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop writing; a disk that hangs is not waited for."""
         self._done.set()
         if self._thread.ident is not None:
             self._thread.join(self._every_s)

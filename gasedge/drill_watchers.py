@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -295,8 +296,9 @@ class _Mqtt(Closing):
             self.close()
             raise InputError(f"{address} did not take the subscription")
 
+    @abstractmethod
     def _took(self, topic: str, payload: bytes) -> None:
-        raise NotImplementedError
+        """Take in a message."""
 
     def look(self) -> tuple[int | None, bool]:
         return self._latest

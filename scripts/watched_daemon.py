@@ -16,12 +16,12 @@ import numpy as np
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
+from contract.closing import Closing
 from contract.errors import DeviceError
 from contract.tags import Quality, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -43,7 +43,7 @@ class Throughput:
     processor_s: dict[str, float]  # a frame, by the process' part
 
 
-class WatchedDaemon:
+class WatchedDaemon(Closing):
     """A daemon with Modbus and OPC UA on loopback; a context manager.
 
     Args:
@@ -90,12 +90,8 @@ class WatchedDaemon:
         self._client = ModbusTcpClient("127.0.0.1", port=self.modbus, timeout=2, retries=0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the daemon."""
         self._client.close()
         self._process.terminate()
         self._process.wait(30)
