@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError
 from contract.packages import need
-from edge_runtime.plant.private_file import write_private
+from edge_runtime.plant.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +38,7 @@ def device_key(folder: Path) -> Any:
                 serialization.NoEncryption(),
             )
             write_private(path, pem)
-        if path.stat().st_mode & 0o077:
-            raise ConfigError(f"{path}: others may read the key; run: chmod 600 {path}")
+        require_private(path, "key")
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
         raise ConfigError(f"{path}: the key cannot be kept ({error})") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError, InputError
 from contract.packages import need
-from edge_runtime.plant.private_file import write_private
+from edge_runtime.plant.private_file import require_private, write_private
 from edge_runtime.plant.trust import read_certificate
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def device_certificate(folder: Path, application_uri: str) -> tuple[Path, Path]:
             f"{folder}: opcua.der does not belong to opcua-key.pem; "
             f"remove both, and new ones are made"
         )
-    if key_path.stat().st_mode & 0o077:
-        raise ConfigError(f"{key_path}: others may read the key; run: chmod 600 {key_path}")
+    require_private(key_path, "key")
     return certificate_path, key_path
 
 

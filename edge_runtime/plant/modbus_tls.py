@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import ssl
-import stat
 from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
+from edge_runtime.plant.private_file import require_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,10 +89,7 @@ def _context(config: ModbusTlsConfig) -> ssl.SSLContext:
     certificate, key, *trusted = _files(config)
     path = certificate
     try:
-        if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(
-                f"[plant.modbus.tls] {key}: others may read the key; run: chmod 600 {key}"
-            )
+        require_private(key, "key")
         context.load_cert_chain(certificate, key, password=_no_password)
         if not trusted:
             raise ConfigError(

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from contract.errors import ConfigError
 from edge_runtime.plant.config import is_loopback
-from edge_runtime.plant.private_file import write_private
+from edge_runtime.plant.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,8 @@ def page_tls(config: PageConfig, state_dir: Path | None) -> ssl.SSLContext | Non
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        if key is not None and key.stat().st_mode & 0o077:
-            raise ConfigError(f"[plant.page] {key}: others may read the key; run: chmod 600 {key}")
+        if key is not None:
+            require_private(key, "key")
         context.load_cert_chain(certificate, key, password="")  # rather an error than a prompt
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
@@ -72,8 +72,7 @@ def _own_certificate(folder: Path, host: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = None
         if path.exists():
-            if path.stat().st_mode & 0o077:
-                raise ConfigError(f"{path}: others may read the key; run: chmod 600 {path}")
+            require_private(path, "key")
             data = path.read_bytes()
             made = x509.load_pem_x509_certificate(data)
             key = serialization.load_pem_private_key(data, None)

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_private"]
+from contract.errors import ConfigError
+
+__all__ = ["require_private", "write_private"]
+
+
+def require_private(path: Path, what: str) -> None:
+    """Refuse a file that others may read.
+
+    Args:
+        path: the file.
+        what: that stands in it, for the message.
+
+    Raises:
+        ConfigError: when they may.
+        OSError: when there is none.
+    """
+    mode = path.stat().st_mode
+    if mode & 0o077:
+        raise ConfigError(
+            f"{path}: others may read the {what} (mode {stat.filemode(mode)}); "
+            f"run: chmod 600 {path}"
+        )
 
 
 def write_private(path: Path, data: bytes) -> None:

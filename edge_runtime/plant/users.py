@@ -9,13 +9,12 @@ import hashlib
 import hmac
 import re
 import secrets
-import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from contract.errors import ConfigError
 from contract.roles import Role
-from edge_runtime.plant.private_file import write_private
+from edge_runtime.plant.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,15 +147,10 @@ def _hash(password: str, salt: bytes) -> bytes:
 
 def _read(path: Path) -> dict[str, _Kept]:
     try:
-        mode = path.stat().st_mode
+        require_private(path, "user file")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the user file cannot be read ({error})") from error
-    if mode & 0o077:
-        raise ConfigError(
-            f"{path}: others may read the user file (mode {stat.filemode(mode)}); "
-            f"run: chmod 600 {path}"
-        )
     kept = {}
     for number, line in enumerate(lines, start=1):
         found = _LINE.fullmatch(line.strip())

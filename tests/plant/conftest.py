@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from contract.roles import Role
 from contract.tags import ZONES, CameraSnapshot, Quality
 from edge_runtime.plant.link import PlantLink
 from edge_runtime.plant.users import add_user
+from tests.plant.waiting import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "scada", "correct horse battery"
@@ -40,24 +40,6 @@ logging.basicConfig(level=logging.INFO)
 config = load_config(Path(sys.argv[1]), PlantConfig)
 run_opcua(config, sys.argv[3:], Path(sys.argv[2]).with_name("relay.sock"), longest_s={})
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(truth, *, within_s: float = 10.0):
-    """Wait for a true value and return it."""
-    deadline = time.monotonic() + within_s
-    while True:
-        value = truth()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s} s: {truth}")
-        time.sleep(0.02)
 
 
 @dataclass

@@ -15,22 +15,7 @@ from pathlib import Path
 
 import pytest
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(truth, *, within_s=10.0):
-    deadline = time.monotonic() + within_s
-    while True:
-        value = truth()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s} s: {truth}")
-        time.sleep(0.01)
+from tests.plant.waiting import free_port, until
 
 
 def answers(port) -> bool:

@@ -22,7 +22,8 @@ from edge_runtime.plant.mqtt.connection import MqttConnection
 from edge_runtime.plant.mqtt.event_body import evidence_event
 from edge_runtime.plant.mqtt.event_speaker import CONSUMER, EventSpeaker
 from edge_runtime.plant.sparkplug.wire import DataType, Metric, Payload, encode_payload
-from tests.plant.mqtt_brokers import Listener, answers, free_port, mosquitto, until
+from tests.plant.mqtt_brokers import Listener, answers, mosquitto
+from tests.plant.waiting import free_port, until
 
 pytest.importorskip("paho.mqtt.client")
 

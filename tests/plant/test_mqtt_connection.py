@@ -18,7 +18,8 @@ from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig, credentials
 from edge_runtime.plant.mqtt.connection import MqttConnection
 from edge_runtime.plant.mqtt.speaking import Message
-from tests.plant.mqtt_brokers import Listener, free_port, mosquitto, until
+from tests.plant.mqtt_brokers import Listener, mosquitto
+from tests.plant.waiting import free_port, until
 
 pytest.importorskip("paho.mqtt.client")
 

@@ -26,7 +26,8 @@ from edge_runtime.plant.mqtt.event_body import alarm_event, change_of, evidence_
 from edge_runtime.plant.mqtt.event_body import published_event as made
 from edge_runtime.plant.mqtt.event_speaker import CONSUMER, EventSpeaker
 from edge_runtime.plant.mqtt.event_writer import EventWriter
-from tests.plant.mqtt_brokers import Listener, mosquitto, that_keeps, until
+from tests.plant.mqtt_brokers import Listener, mosquitto, that_keeps
+from tests.plant.waiting import until
 
 pytest.importorskip("paho.mqtt.client")
 
@@ -350,7 +351,8 @@ import subprocess, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from tests.plant.conftest import snapshot
-from tests.plant.mqtt_brokers import Listener, mosquitto, until
+from tests.plant.mqtt_brokers import Listener, mosquitto
+from tests.plant.waiting import until
 from tests.plant.test_mqtt_events import Bench, delivering, heard, waits
 
 def net(*words):

@@ -17,7 +17,8 @@ from edge_runtime.plant.sparkplug.wire import (
     decode_payload,
     encode_payload,
 )
-from tests.plant.mqtt_brokers import Listener, free_port, mosquitto, nats, until
+from tests.plant.mqtt_brokers import Listener, mosquitto, nats
+from tests.plant.waiting import free_port, until
 
 pytest.importorskip("paho.mqtt.client")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from pydantic import Field, field_validator
 
 from contract.config import Section
 from contract.errors import ConfigError
+from edge_runtime.plant.private_file import require_private
 
 __all__ = ["Address", "BrokersConfig", "EventsConfig", "SparkplugConfig", "credentials"]
 
@@ -78,15 +78,10 @@ def credentials(path: Path) -> tuple[str, str]:
         ConfigError: when it cannot be read, is open to others or is not one line `user:password`.
     """
     try:
-        mode = path.stat().st_mode
+        require_private(path, "credentials")
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the credentials cannot be read ({error})") from error
-    if mode & 0o077:
-        raise ConfigError(
-            f"{path}: others may read the credentials (mode {stat.filemode(mode)}); "
-            f"run: chmod 600 {path}"
-        )
     user, colon, password = text.partition(":")
     if not (user and colon and password) or "\n" in text:
         raise ConfigError(f"{path}: must hold one line, user:password")
