@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from contract.errors import DeviceError
 from contract.tags import Quality, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -53,6 +54,7 @@ class WatchedDaemon(Closing):
         sources: one camera each.
         threads: CPU threads of the network, None for all.
         tables: further TOML.
+        environment: variables beside this process' own.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class WatchedDaemon(Closing):
         *,
         threads: int | None,
         tables: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         from demo_line import free_port
+
+        self._environment = {**os.environ, **(environment or {})}
 
         self.config = folder / f"daemon-{bundle.parent.name}-{precision}-{len(sources)}.toml"
         self.modbus, self.opcua, self._cameras = free_port(), free_port(), len(sources)
@@ -82,19 +87,36 @@ class WatchedDaemon(Closing):
         )
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the daemon, as after an end of it."""
         self._begin_s = time.monotonic()
-        with self.config.with_suffix(".log").open("wb") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gasedge", "run", str(self.config)], stderr=log
+                [sys.executable, "-m", "gasedge", "run", str(self.config)],
+                stderr=log,
+                env=self._environment,
             )
         self._client = ModbusTcpClient("127.0.0.1", port=self.modbus, timeout=2, retries=0)
-        return self
 
     def close(self) -> None:
         """End the daemon."""
         self._client.close()
+        self._process.send_signal(signal.SIGCONT)  # what was stopped cannot end
         self._process.terminate()
         self._process.wait(30)
+
+    @property
+    def log(self) -> Path:
+        """What it said on standard error."""
+        return self.config.with_suffix(".log")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody is there any more to restart its parts."""
+        return self._process.poll() is not None
 
     def first_mask_s(self) -> float:
         """Seconds from the start of the command until every camera's mask is published.
@@ -107,7 +129,7 @@ class WatchedDaemon(Closing):
                 if all(self._quality(unit) != Quality.BAD for unit in range(1, self._cameras + 1)):
                     return time.monotonic() - self._begin_s
             time.sleep(0.01)
-        raise DeviceError(f"no mask within a minute; see {self.config.with_suffix('.log')}")
+        raise DeviceError(f"no mask within a minute; see {self.log}")
 
     def throughput(self, seconds: float) -> Throughput:
         """Frames a second and the processor time that each took, once all interfaces serve."""
@@ -155,7 +177,7 @@ class WatchedDaemon(Closing):
 
     def rss_mb(self) -> float:
         """Resident memory of the frames process in MB."""
-        pid = next(pid for pid, role in self._family().items() if role == "frames")
+        pid = next(pid for pid, role in self.family().items() if role == "frames")
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
 
     def _wait_until_served(self) -> None:
@@ -192,7 +214,7 @@ class WatchedDaemon(Closing):
             raise ConnectionError(f"Modbus answered {answer}")
         return list(answer.registers)
 
-    def _family(self) -> dict[int, str]:
+    def family(self) -> dict[int, str]:
         """Process id -> part of the daemon."""
         found, waiting = {self._process.pid: "supervisor"}, [self._process.pid]
         while waiting:
@@ -209,7 +231,7 @@ class WatchedDaemon(Closing):
 
     def _spent_s(self) -> dict[str, float]:
         spent: dict[str, float] = {}
-        for pid, role in self._family().items():
+        for pid, role in self.family().items():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             seconds = (int(fields[11]) + int(fields[12])) * _TICK_S
             spent[role] = spent.get(role, 0.0) + seconds

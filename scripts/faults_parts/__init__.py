@@ -1,0 +1,1 @@
+"""The rows of `scripts/faults`, and what runs and judges them."""

@@ -1,0 +1,158 @@
+"""What a plant saw over Modbus at an instant, and what is right while a fault stands. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from contract.tags import HealthCode, LeakState, Quality, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["PATIENCE_S", "WORDS", "Judged", "Reading", "Shown", "judge"]
+
+PATIENCE_S = 2.0
+"""How long after a fault something else than the truth may be shown."""
+WORDS = 30
+"""Input registers that are read at once."""
+_BEATS_S = 3.0  # the heartbeat counts seconds; a busy machine may be late by one
+_WITHIN_S = 0.1  # from a reading to the next, and what a busy machine adds
+_AT = {
+    name: tag(name).register or 0
+    for name in ("Leak/State", "Health/Quality", "Health/Heartbeat", "Leak/AlarmState")
+}
+_CODE = tag("Health/Code").register or 0
+_FAILURE = tag("Alarm/FailureState").register or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One camera's values, or that nobody answered."""
+
+    at_s: float  # monotonic
+    words: tuple[int, ...]  # input registers from 0; empty: nobody answered
+    still_s: float = 0.0  # how long the heartbeat has stood still
+
+    @property
+    def state(self) -> int:
+        """Leak/State; unknown where nobody answers."""
+        return self.words[_AT["Leak/State"]] if self.words else LeakState.UNKNOWN.value
+
+    @property
+    def quality(self) -> int:
+        """Health/Quality; bad where nobody answers."""
+        return self.words[_AT["Health/Quality"]] if self.words else Quality.BAD.value
+
+    @property
+    def heartbeat(self) -> int:
+        """Health/Heartbeat."""
+        return self.words[_AT["Health/Heartbeat"]] if self.words else -1
+
+    @property
+    def code(self) -> HealthCode:
+        """Health/Code."""
+        return HealthCode(self.words[_CODE] << 16 | self.words[_CODE + 1] if self.words else 0)
+
+    @property
+    def alarms(self) -> tuple[int, int]:
+        """States of the camera's leak and failure alarms."""
+        if not self.words:
+            return -1, -1
+        return self.words[_AT["Leak/AlarmState"]], self.words[_FAILURE]
+
+    @property
+    def is_watched(self) -> bool:
+        """A leak state is shown as true, and frames are being segmented."""
+        believed = self.quality <= Quality.UNCERTAIN and self.state != LeakState.UNKNOWN
+        return bool(self.words) and believed and self.still_s < _BEATS_S
+
+    @property
+    def is_unknown(self) -> bool:
+        """It says itself that nobody is looking."""
+        bad = self.quality == Quality.BAD and self.state == LeakState.UNKNOWN
+        return bool(self.words) and bad
+
+    @property
+    def is_false(self) -> bool:
+        """A leak state is shown as true while nothing is segmented: what must never be."""
+        believed = bool(self.words) and self.quality <= Quality.UNCERTAIN
+        return believed and self.still_s >= _BEATS_S
+
+    def __str__(self) -> str:
+        if not self.words:
+            return "no answer"
+        why = HealthCode(self.code & ~HealthCode.TEST_SOURCE)
+        names = "+".join(bit.name or "" for bit in HealthCode if bit in why)
+        state = "unknown" if self.state == LeakState.UNKNOWN else f"state {self.state}"
+        return f"{state}, {Quality(self.quality).name.lower()}{f', {names}' if names else ''}"
+
+
+class Shown(Enum):
+    """What is right while a fault stands."""
+
+    WATCHED = "as before"
+    UNKNOWN = "unknown"
+    SILENT = "unknown or no answer"
+    HONEST = "unknown, or watched anew"
+    TOLD = "as before, and told"
+
+    def fits(self, reading: Reading, told: HealthCode) -> bool:
+        """Whether a reading is right.
+
+        Args:
+            reading: of one camera.
+            told: bits of Health/Code that must stand.
+        """
+        is_told = told in reading.code
+        if self is Shown.WATCHED:
+            return reading.is_watched
+        if self is Shown.UNKNOWN:
+            return reading.is_unknown and is_told
+        if self is Shown.SILENT:
+            return reading.is_unknown or not reading.words
+        if self is Shown.HONEST:
+            return reading.is_unknown or reading.is_watched or not reading.words
+        return reading.is_watched and is_told
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How the readings of one camera stand to what is right."""
+
+    detected_s: float | None  # from the fault until the first right one
+    shown: str  # that one, or the first wrong one after two seconds
+    is_right: bool
+
+
+def judge(
+    readings: Sequence[Reading],
+    right: Shown,
+    told: HealthCode,
+    *,
+    begin_s: float,
+    end_s: float,
+    patience_s: float = PATIENCE_S,
+) -> Judged:
+    """Judge what was read of a camera while a fault stood.
+
+    Args:
+        readings: in their order; they may begin earlier and end later.
+        right: what must be shown.
+        told: bits that must stand with it.
+        begin_s: of the fault, monotonic.
+        end_s: of the fault.
+        patience_s: from when on it must be right.
+    """
+    first = next((r for r in readings if r.at_s >= begin_s and right.fits(r, told)), None)
+    if right is Shown.WATCHED:
+        patience_s = 0.0
+    latest = begin_s + patience_s + _WITHIN_S
+    judged = [r for r in readings if latest <= r.at_s <= end_s]
+    wrong = next((r for r in judged if not right.fits(r, told)), None)
+    if wrong is not None or first is None or not judged:
+        late = f"{wrong} after {wrong.at_s - begin_s:.1f} s" if wrong else "nothing was read"
+        detected = first.at_s - begin_s if first else None
+        return Judged(detected, late, is_right=False)
+    return Judged(first.at_s - begin_s, str(first), is_right=True)
