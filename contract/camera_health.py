@@ -44,6 +44,9 @@ class HealthCode(IntFlag):
     CHATTERING = 1 << 26
     NOT_KEPT = 1 << 27
     DEVICE = 1 << 28
+    HOT = 1 << 29
+    CHECK_OVERDUE = 1 << 30
+    CHECK_FAILED = 1 << 31
 
     @property
     def meaning(self) -> str:
@@ -75,6 +78,9 @@ _MEANINGS = {
     HealthCode.CHATTERING: "An alarm comes and goes and is held",
     HealthCode.NOT_KEPT: "The disk takes neither alarms nor audit: no action is done",
     HealthCode.DEVICE: "The device needs maintenance: its alarm says why",
+    HealthCode.HOT: "The device is hot: not every picture is segmented",
+    HealthCode.CHECK_OVERDUE: "The daily check has not been done for more than 25 hours",
+    HealthCode.CHECK_FAILED: "The last daily check was not passed: network or view is not right",
     HealthCode.PICTURE_DRIFT: "Pictures are further from the calibration's than the limit",
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contract.camera_health import HealthCode, LeakState, Ne107, Quality
+from contract.device_tags import CHECK_ROWS, DEVICE_ROWS
 from contract.tag import Tag, TagType, Value
 from contract.zone_tags import ZONES, zone_rows
 
@@ -32,7 +33,7 @@ __all__ = [
     "tag",
 ]
 
-MAP_VERSION = 102
+MAP_VERSION = 103
 MAP_VERSION_REGISTER = 0
 BLOCK_WORDS = 125  # a camera's registers: what one Modbus request may read, so it is atomic
 DISCRETE_INPUTS = 16
@@ -265,6 +266,14 @@ TAGS: tuple[Tag, ...] = (
         register=52,
     ),
     Tag(
+        "Frame/Every",
+        TagType.U8,
+        "",
+        "1: pictures are segmented as they come; n: one in n, because the device is hot",
+        unknown=None,
+        register=8,
+    ),
+    Tag(
         "Health/NE107",
         TagType.U8,
         "",
@@ -403,6 +412,8 @@ TAGS: tuple[Tag, ...] = (
         register=76,
         own=True,
     ),
+    *DEVICE_ROWS,
+    *CHECK_ROWS,
     Tag("Mask/Data", TagType.BYTES, "", "Last gas mask, GEM1 encoded", unknown=None),
     Tag(
         "Drift/Disagreement",
@@ -443,6 +454,7 @@ TAGS: tuple[Tag, ...] = (
 )
 
 _BY_NAME = {each.name: each for each in TAGS}
+_ALWAYS = ("Health/", "Model/", "Sw/", "Camera/", "Frame/", "Verify/")  # told while blind, too
 
 
 def tag(name: str) -> Tag:
@@ -467,7 +479,7 @@ class CameraSnapshot:
     def value(self, name: str) -> Value:
         """Value of a tag, its `unknown` value where there is none or quality is bad."""
         row = tag(name)
-        always = row.own or name.startswith(("Health/", "Model/", "Sw/", "Camera/", "Frame/"))
+        always = row.own or name.startswith(_ALWAYS)
         if self.quality is Quality.BAD and not always:
             return row.unknown
         return self.values.get(name, row.unknown)
