@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError
 from contract.packages import need
-from edge_runtime.plant.private_file import require_private, write_private
+from contract.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

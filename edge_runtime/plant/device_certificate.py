@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import ConfigError, InputError
 from contract.packages import need
-from edge_runtime.plant.private_file import require_private, write_private
+from contract.private_file import require_private, write_private
 from edge_runtime.plant.trust import read_certificate
 
 if TYPE_CHECKING:

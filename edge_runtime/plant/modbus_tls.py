@@ -11,7 +11,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
-from edge_runtime.plant.private_file import require_private
+from contract.private_file import require_private
 
 if TYPE_CHECKING:
     from pathlib import Path

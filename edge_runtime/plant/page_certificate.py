@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from contract.errors import ConfigError
+from contract.private_file import require_private, write_private
 from edge_runtime.plant.config import is_loopback
-from edge_runtime.plant.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

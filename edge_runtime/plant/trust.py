@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError, InputError
 from contract.packages import need
-from edge_runtime.plant.private_file import write_private
+from contract.private_file import write_private
 
 if TYPE_CHECKING:
     import datetime as dt

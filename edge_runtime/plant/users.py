@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from contract.errors import ConfigError
+from contract.private_file import require_private, write_private
 from contract.roles import Role
-from edge_runtime.plant.private_file import require_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

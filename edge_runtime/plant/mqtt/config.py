@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from contract.config import Section
 from contract.errors import ConfigError
-from edge_runtime.plant.private_file import require_private
+from contract.private_file import require_private
 
 __all__ = ["Address", "BrokersConfig", "EventsConfig", "SparkplugConfig", "credentials"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from edge_runtime.plant.private_file import write_private
+from contract.private_file import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
