@@ -20,6 +20,7 @@ __all__ = [
     "move_file",
     "new_file",
     "new_folder",
+    "remove_file",
     "sha256_of_bytes",
     "sha256_of_file",
     "write_bytes",
@@ -116,6 +117,17 @@ def move_file(source: Path, target: Path) -> None:
     with _plain_disk_errors(target):
         source.replace(target)
         _sync_folder(target.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there, and see that the disk has it.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+    """
+    with _plain_disk_errors(path), contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        _sync_folder(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

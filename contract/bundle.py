@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from contract.atomic import new_file, new_folder, sha256_of_bytes, write_bytes
+from contract.atomic import new_file, new_folder, remove_file, sha256_of_bytes, write_bytes
 from contract.errors import ConfigError, InputError, IntegrityError
 from contract.manifest import FileEntry, Manifest
+from contract.plain_file import read_plain
 from contract.precision import Precision
 
 if TYPE_CHECKING:
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
 __all__ = [
     "BUNDLE_SUFFIX",
     "MANIFEST",
+    "SIGNATURE",
     "Bundle",
+    "canonical_json",
     "create_bundle",
     "graph_name",
     "is_bundle",
     "opset17_graph_name",
+    "read_manifest",
 ]
 
 BUNDLE_SUFFIX = ".gasedge"
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+_LARGEST_MANIFEST = 4 << 20  # bytes; a hundred times what a rich one has
 _HOW_TO_GET = {
     Precision.FP32: "gasedge export",
     Precision.FP16: "gasedge export",
@@ -67,22 +73,37 @@ class Bundle:
     path: Path
     manifest: Manifest
     manifest_sha256: str
+    signed_by: str | None = None  # key id; only `contract.signing.trusted_bundle` sets it
 
     @classmethod
-    def open(cls, path: Path) -> Bundle:
-        """Read and validate the manifest of the bundle at `path`.
+    def open(cls, path: Path, *, manifest_sha256: str | None = None) -> Bundle:
+        """Read and validate the manifest of the bundle at `path`, whoever made it.
+
+        Args:
+            path: the folder.
+            manifest_sha256: when given, a manifest with another hash is not even parsed.
 
         Raises:
             InputError: when `path` is not a bundle.
-            IntegrityError: when the manifest is broken or names a file outside the bundle.
+            IntegrityError: when the manifest is broken, names a file outside the bundle or is not
+                the one that was asked for.
         """
         path = Path(path)
-        if not is_bundle(path):
-            raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
-        try:
-            data = (path / MANIFEST).read_bytes()
-        except OSError as error:
-            raise IntegrityError(f"{path / MANIFEST}: cannot be read ({error.strerror})") from error
+        data = read_manifest(path)
+        if manifest_sha256 not in (None, found := sha256_of_bytes(data)):
+            raise IntegrityError(
+                f"{path}: is not the bundle that was asked for: the SHA-256 of its {MANIFEST} is "
+                f"{found}, not {manifest_sha256}"
+            )
+        return cls.parsed(path, data)
+
+    @classmethod
+    def parsed(cls, path: Path, data: bytes, *, signed_by: str | None = None) -> Bundle:
+        """The bundle at `path` with `data` as its manifest.
+
+        Raises:
+            IntegrityError: when the manifest is broken or names a file outside the bundle.
+        """
         try:
             manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
@@ -93,7 +114,7 @@ class Bundle:
             ) from error
         for name in manifest.files:
             _check_name(path, name)
-        return cls(path, manifest, sha256_of_bytes(data))
+        return cls(path, manifest, sha256_of_bytes(data), signed_by)
 
     def read(self, name: str) -> bytes:
         """Bytes of one file, checked against the manifest.
@@ -105,12 +126,11 @@ class Bundle:
         if entry is None:
             raise IntegrityError(f"{self.path}: the manifest lists no file {name}")
         file = self.path / name
-        try:
-            if file.is_symlink() or file.stat().st_size != entry.size:
-                raise IntegrityError(f"{file}: is not the {entry.size} bytes of the manifest")
-            data = file.read_bytes()
-        except OSError as error:
-            raise IntegrityError(f"{file}: cannot be read ({error.strerror})") from error
+        data = read_plain(file, most=entry.size)
+        if len(data) != entry.size:
+            raise IntegrityError(
+                f"{file}: has {len(data)} bytes, the manifest says {entry.size}; fetch it again"
+            )
         found = sha256_of_bytes(data)
         if found != entry.sha256:
             raise IntegrityError(
@@ -151,7 +171,8 @@ class Bundle:
         """Add or replace files and manifest fields on disk.
 
         Every new file is on the disk before the first one takes its place, and the manifest goes
-        last. Meanwhile a manifest without the files that are replaced stands for both sides.
+        last. Meanwhile a manifest without the files that are replaced stands for both sides. A
+        signature goes before anything that it does not fit any more.
 
         Args:
             files: name inside the bundle -> bytes.
@@ -160,21 +181,24 @@ class Bundle:
         for name in files:
             _check_name(self.path, name)
         kept = {name: e for name, e in self.manifest.files.items() if name not in files}
-        before = self.manifest.model_dump()
+        before = self.manifest.model_dump() | {"signing_key": None}
         between = Manifest.model_validate(before | {"files": kept})
         after = Manifest.model_validate(
             before | changes | {"files": kept | {n: _entry(d) for n, d in files.items()}}
         )
+        if not files and _manifest_bytes(after) == read_manifest(self.path):
+            return self
         with contextlib.ExitStack() as places:
             for name, data in files.items():
                 places.enter_context(new_file(self.path / name)).write_bytes(data)
+            remove_file(self.path / SIGNATURE)
             if kept != self.manifest.files:
                 write_bytes(self.path / MANIFEST, _manifest_bytes(between))
         write_bytes(self.path / MANIFEST, _manifest_bytes(after))
         return Bundle.open(self.path)
 
     def copied(self, path: Path, *, without: Collection[str] = ()) -> Bundle:
-        """Write the bundle anew, every file checked.
+        """Write the bundle anew, every file checked; the whole of it keeps its signature.
 
         Args:
             path: the new folder, `<name>.gasedge`; must not exist.
@@ -182,7 +206,13 @@ class Bundle:
         """
         fields = {name: getattr(self.manifest, name) for name in Manifest.model_fields}
         names = fields.pop("files").keys() - set(without)
-        return create_bundle(path, {name: self.read(name) for name in sorted(names)}, **fields)
+        if without:
+            fields["signing_key"] = None
+        made = create_bundle(path, {name: self.read(name) for name in sorted(names)}, **fields)
+        signature = self.path / SIGNATURE
+        if made.manifest_sha256 == self.manifest_sha256 and signature.exists():
+            write_bytes(made.path / SIGNATURE, read_plain(signature, most=_LARGEST_MANIFEST))
+        return made
 
 
 def create_bundle(path: Path, files: Mapping[str, bytes], **fields: Any) -> Bundle:
@@ -215,12 +245,29 @@ def _entry(data: bytes) -> FileEntry:
     return FileEntry(sha256=sha256_of_bytes(data), size=len(data))
 
 
+def canonical_json(value: Any) -> bytes:
+    """The one way to write a JSON value down that gasedge signs: a manifest, a list of revoked."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_manifest(path: Path) -> bytes:
+    """Bytes of the manifest of the bundle at `path`, unparsed.
+
+    Raises:
+        InputError: when `path` is not a bundle.
+        IntegrityError: when the manifest is no plain file, cannot be read or is too long.
+    """
+    if not is_bundle(path):
+        raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
+    return read_plain(path / MANIFEST, most=_LARGEST_MANIFEST)
+
+
 def _manifest_bytes(manifest: Manifest) -> bytes:
-    return (json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+    return canonical_json(manifest.model_dump(mode="json"))
 
 
 def _check_name(bundle: Path, name: str) -> None:
     parts = PurePosixPath(name)
     plain = str(parts) == name and not parts.is_absolute() and ".." not in parts.parts
-    if not plain or name in (".", MANIFEST) or not name.isprintable() or "\\" in name:
+    if not plain or name in (".", MANIFEST, SIGNATURE) or not name.isprintable() or "\\" in name:
         raise IntegrityError(f"{bundle}: the manifest names a forbidden file {name!r}")

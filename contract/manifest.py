@@ -71,5 +71,7 @@ class Manifest(BaseModel):
         Precision, Annotated[float, Field(ge=0, le=1)]
     ] = {}  # largest share of pixels that may differ
     tools: dict[str, str]  # distribution -> version
+    # a device that has run a bundle takes none with a lower one any more
     rollback_counter: int = Field(default=0, ge=0)
+    signing_key: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")  # id of the key
     files: dict[str, FileEntry]
