@@ -187,8 +187,8 @@ class CameraState:
                 return "a drill is on already"
             if self._judged is None or self._judged.verdict.state is LeakState.UNKNOWN:
                 return "nobody is looking: the camera is blind, or has just started"
-            if self._judged.verdict.state is not LeakState.NONE:
-                return f"the camera itself says {self._judged.verdict.state.name.lower()}"
+            if self._judged.first_sign is not LeakState.NONE:
+                return f"the camera itself says {self._judged.first_sign.name.lower()}"
             self._drill = drill
             return ""
 
@@ -237,6 +237,12 @@ class CameraState:
             else:
                 self._drift.take(sample, frame.monotonic_ns / 1e9)
 
+    def new_network(self) -> None:
+        """Another network answers from now on: what was found of the one before says nothing."""
+        with self._lock:
+            if self._drift is not None:
+                self._drift = DriftTracker(self._drift.config)
+
     def snapshot(
         self, now_s: float, reader: ReaderStatus, model: ModelFacts, dropped: int
     ) -> CameraSnapshot:
@@ -251,7 +257,9 @@ class CameraState:
         with self._lock:
             faults = self._faults(now_s, reader, model)
             drilling = HealthCode(0)
-            if self._drill is not None and self._drill.is_on:
+            # a drill is over before a frame has taken the place of what it made up
+            made_up = self._told_by is not self._judge
+            if made_up or (self._drill is not None and self._drill.is_on):
                 faults |= HealthCode.TEST_SOURCE
                 drilling = HealthCode.DRILL
             quality = quality_of(faults, stale=self._is_stale(now_s))

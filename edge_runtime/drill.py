@@ -131,8 +131,8 @@ class Drill:
             What to publish in the place of `real`; None to publish that.
         """
         at_s = (frame.monotonic_ns - self._begin_ns) / 1e9
-        if real.verdict.state is not LeakState.NONE:
-            self.end(f"the camera itself says {real.verdict.state.name.lower()}")
+        if real.first_sign is not LeakState.NONE:
+            self.end(f"the camera itself says {real.first_sign.name.lower()}")
         elif at_s > self._seconds:
             self.end("its time is over")
         if not self.is_on or at_s < 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.tags import LeakState
 from edge_runtime.leaks.cells import CellGrid
 from edge_runtime.leaks.drift import drift_degrees
 from edge_runtime.leaks.motion import MotionField
@@ -69,6 +70,12 @@ class Judged:
     leaks: tuple[LeakSight, ...] = ()
     zones: tuple[ZoneSight, ...] = ()
     disturbed: bool = False
+
+    @property
+    def first_sign(self) -> LeakState:
+        """State of the whole picture, or of the first zone that is not NONE where that one is."""
+        states = (self.verdict.state, *(zone.verdict.state for zone in self.zones))
+        return next((each for each in states if each is not LeakState.NONE), LeakState.NONE)
 
 
 class LeakJudge:

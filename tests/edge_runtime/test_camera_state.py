@@ -34,12 +34,12 @@ RUNS = ModelFacts("m", "ab" * 32, "test backend", HealthCode(0))
 class Camera:
     """A camera at ten pictures a second whose worker segments each."""
 
-    def __init__(self, *, is_test: bool = False) -> None:
+    def __init__(self, leaks: LeakJudge | None = None, *, is_test: bool = False) -> None:
         self.state = CameraState(
             "north",
             1,
             health=HealthConfig(),
-            leaks=LeakJudge(LeakConfig(), ZONES),
+            leaks=leaks or LeakJudge(LeakConfig(), ZONES),
             size=None,
             is_test=is_test,
             version="0.1",

@@ -11,6 +11,7 @@ from contract.mask_encoding import decode_mask
 from contract.tags import HealthCode, LeakState, Ne107, Quality
 from edge_runtime.config import LeakConfig
 from edge_runtime.drill import Drill, DrillPlume
+from edge_runtime.leaks.config import ZoneConfig
 from edge_runtime.leaks.judge import LeakJudge
 from tests.edge_runtime.conftest import noisy_picture
 from tests.edge_runtime.test_camera_state import CLEAR, GAS, Camera, assert_says_nothing
@@ -65,6 +66,16 @@ def test_the_overlay_of_a_drill_shows_its_plume():
     assert (camera.state.counted(CLEAR) > 0).any()
 
 
+def test_a_made_up_leak_carries_its_mark_until_a_frame_has_taken_its_place():
+    camera = drilling()
+    camera.sees(CLEAR, 5.0)
+    camera.state.end_drill("enough")
+    shown = camera.snapshot()
+    assert shown.values["Leak/State"] == LeakState.LEAK
+    assert HealthCode(shown.values["Health/Code"]) & TEST == TEST
+    assert shown.quality is Quality.UNCERTAIN
+
+
 def test_after_a_drill_the_camera_says_what_it_sees_at_once():
     camera = drilling()
     camera.sees(CLEAR, 5.0)
@@ -103,6 +114,37 @@ def test_a_real_leak_meanwhile_ends_the_drill_and_is_shown_as_one():
     assert shown.values["Leak/State"] == LeakState.LEAK
     assert "suspect" in camera.state.drill.ended
     assert decode_mask(shown.values["Mask/Data"]).mask.any()
+
+
+def zoned() -> Camera:
+    """A camera with a zone whose gas is too little for the picture as a whole."""
+    most = LeakConfig(area_on=0.5, area_off=0.4)
+    zone = ZoneConfig(
+        name="flange", polygon=((0, 0), (24, 0), (24, 24), (0, 24)), leak=LeakConfig()
+    )
+    return Camera(LeakJudge(most, (zone,)))
+
+
+def test_real_gas_in_a_zone_alone_ends_the_drill_too():
+    camera = zoned()
+    camera.sees(CLEAR, 3.0)
+    assert camera.state.begin_drill(drill(camera)) == ""
+    camera.sees(CLEAR, 5.0)
+    assert camera.snapshot().values["Leak/State"] == LeakState.LEAK  # of the drill
+    camera.sees(GAS, 3.0)
+    shown = camera.snapshot()
+    assert shown.values["Leak/State"] == LeakState.NONE
+    assert shown.values["Zone/State1"] != LeakState.NONE
+    assert "suspect" in camera.state.drill.ended
+    assert shown.values["Health/Code"] == 0
+
+
+def test_no_drill_begins_while_there_is_gas_in_a_zone():
+    camera = zoned()
+    camera.sees(GAS, 6.0)
+    shown = camera.snapshot()
+    assert (shown.values["Leak/State"], shown.values["Zone/State1"]) == (0, 2)
+    assert "leak" in camera.state.begin_drill(drill(camera))
 
 
 def test_a_blind_camera_ends_the_drill_and_says_nothing():
