@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 FILE = "plant.sqlite"
 """Name of the file in `[plant] state_dir`."""
 _RESERVE = 1 << 20
+_PUT_ASIDE = "put aside"
+_PROBE = "INSERT OR REPLACE INTO fact VALUES ('probe', random())"
 _BUSY_S = 0.2  # that another process may keep us, and so every interface, waiting
 Kept = TypeVar("Kept")
 _BROKEN = ("malformed", "not a database", "corrupt", "disk image")
@@ -71,7 +73,7 @@ class Database(Closing):
         self.path = path
         self.refusal = refusal  # why nothing can be kept
         self._owner: int | None = None  # the lock that keeps other processes out
-        self.put_aside = ""  # in words, when the file that was there is broken
+        self.put_aside = ""  # in words, when a file was broken and nobody has been told yet
         self._lock = threading.RLock()
         self._depth = 0
         self.on_full: Callable[[], None] = lambda: None  # deletes what may be lost
@@ -86,11 +88,18 @@ class Database(Closing):
             ) from error
         self._keep_others_out(path)
         try:
-            self._connection = self._opened(path)
+            _finish_mending(path)
+            # SQLite gives its log the mode of the file
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)
-        except (OSError, sqlite3.Error) as error:
+            self._connection = self._opened(path)
+        except BaseException as error:
             self._let_others_in()
-            raise _not_kept(path, error) from error
+            if isinstance(error, (OSError, sqlite3.Error)):
+                raise _not_kept(path, error) from error
+            raise
+        told = self.rows("SELECT value FROM fact WHERE name = ?", (_PUT_ASIDE,))
+        self.put_aside = str(told[0][0]) if told else ""
         self.reserve()
 
     @classmethod
@@ -111,12 +120,31 @@ class Database(Closing):
                 stand_in._connection.executemany("INSERT INTO alarm VALUES (?, ?)", kept)
             return stand_in
 
+    def refuse(self, error: NotKeptError) -> None:
+        """Keep nothing from now on, until the process starts anew."""
+        self.refusal = error
+
+    def put_aside_is_told(self) -> None:
+        """Forget `put_aside`, which is written down elsewhere now.
+
+        Raises:
+            NotKeptError: when the disk did not take it.
+        """
+        self.keep(lambda: self.rows("DELETE FROM fact WHERE name = ?", (_PUT_ASIDE,)))
+        self.put_aside = ""
+
     def is_usable_again(self) -> bool:
-        """Whether a file that could not be used at the start can be used by now."""
+        """Whether the file takes something by now, or is broken, which the next start mends."""
+        if self.path is None:
+            return False
         try:
-            with Database(self.path) as again:
-                again.probe()
-        except (ConfigError, NotKeptError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.closing(_connected(str(self.path))) as again:
+                again.executescript(_TABLES)  # a new file may have none
+                again.execute(_PROBE)
+        except sqlite3.DatabaseError as error:
+            return _is_broken(error)
+        except OSError:
             return False
         return True
 
@@ -188,7 +216,7 @@ class Database(Closing):
             NotKeptError: when the disk does not take it.
         """
         with self.transaction():
-            self.rows("INSERT OR REPLACE INTO fact VALUES ('probe', random())")
+            self.rows(_PROBE)
 
     def reserve(self) -> None:
         """Hold the little room again that a full disk made us give up, where there is enough."""
@@ -207,12 +235,9 @@ class Database(Closing):
             if not _is_broken(error):
                 self._give_up_reserve()
                 return _open(str(path))
-        aside = _put_aside(path)
-        connection = _open(str(path))
-        self.put_aside = f"{path.name} was broken and is kept as {aside.name}"
-        with contextlib.suppress(sqlite3.Error):  # nothing of it can be read, not even its tables
-            self.put_aside += f"; {salvage(aside, connection)}"
-        return connection
+        self._give_up_reserve()  # the rows need room twice
+        _mend(path)
+        return _open(str(path))
 
     def _keep_others_out(self, path: Path) -> None:
         """One process at a time: two would number and chain past each other."""
@@ -251,10 +276,12 @@ class Database(Closing):
             raise _not_kept(self.path, error) from error
 
 
+def _connected(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+
 def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
+    connection = _connected(path)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -280,15 +307,46 @@ def _is_broken(error: sqlite3.DatabaseError) -> bool:
     return any(word in str(error) for word in _BROKEN)
 
 
-def _put_aside(path: Path) -> Path:
-    """Rename a broken file and its log out of the way; nothing of it is deleted."""
+def _mend(path: Path) -> None:
+    """Put a broken file aside and what can be read of it in its place.
+
+    The new file is whole before the broken one goes, and itself remembers that this must be told:
+    whenever this is broken off, the next start goes on with it. Nothing of the broken one is
+    deleted.
+    """
     stamp = dt.datetime.now(dt.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.broken-{stamp}")
-    for end in ("", "-wal", "-shm"):
+    new = _mended(path)
+    for each in _with_log(new):
+        each.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    said = f"{path.name} was broken and is kept as {aside.name}"
+    with contextlib.closing(_open(str(new))) as into:
+        into.execute("BEGIN")
+        said += f"; {salvage(path, into)}"
+        into.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (_PUT_ASIDE, said))
+        into.execute("COMMIT")
+    for each, kept in zip(_with_log(path), _with_log(aside), strict=True):
         with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
-    _log.error("%s is broken and was put aside as %s", path, aside.name)
-    return aside
+            each.rename(kept)
+    new.rename(path)
+    _log.error("%s", said)
+
+
+def _finish_mending(path: Path) -> None:
+    """Take up the file of a mending that was broken off between its two renamings."""
+    new = _mended(path)
+    if new.exists() and not path.exists():
+        new.rename(path)
+
+
+def _mended(path: Path) -> Path:
+    return path.with_name(f"{path.name}.mended")
+
+
+def _with_log(path: Path) -> list[Path]:
+    """The file itself comes last: while it is there, its log still belongs to it."""
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "")]
 
 
 def _not_kept(path: Path | None, error: sqlite3.Error | OSError) -> NotKeptError:

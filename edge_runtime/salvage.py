@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["salvage"]
@@ -28,14 +29,18 @@ def salvage(broken: Path, into: sqlite3.Connection) -> str:
     """Copy every row that can be read.
 
     Args:
-        broken: the file that was put aside; it stays as it is, its log is taken in.
-        into: a new file with the same tables, empty.
+        broken: the file; its log is taken in.
+        into: a new file with the same tables, empty, in a transaction.
 
     Returns:
         How many rows of each table were found, in words.
+
+    Raises:
+        sqlite3.Error: when the new file does not take them.
     """
     counts = []
     with contextlib.closing(sqlite3.connect(broken)) as found:
+        found.text_factory = _text
         for table, (columns, order) in _TABLES.items():
             count = 0
             for direction in ("ASC", "DESC"):
@@ -64,11 +69,25 @@ def _copy(
 ) -> tuple[int, bool]:
     """Copy rows until one cannot be read; how many were new, and whether all were read."""
     count = 0
-    try:
-        for row in found.execute(query):
-            places = ", ".join("?" * len(row))
-            done = into.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own words
-            count += done.rowcount
-    except sqlite3.DatabaseError:
-        return count, False
+    for row in _readable(found, query):
+        if row is None:
+            return count, False
+        places = ", ".join("?" * len(row))
+        done = into.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own words
+        count += done.rowcount
     return count, True
+
+
+def _readable(found: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...] | None]:
+    """The rows; None, and no more, at one that cannot be read."""
+    try:
+        rows = found.execute(query)
+        while (row := rows.fetchone()) is not None:
+            yield row
+    except sqlite3.DatabaseError:
+        yield None
+
+
+def _text(octets: bytes) -> str:
+    """A damaged text is kept, too: whoever reads it will see what is wrong."""
+    return octets.decode(errors="replace")

@@ -1,7 +1,7 @@
 """`[alarm]`: delays, latches, shelving and the rest, for each camera and zone, within bounds.
 
-The bounds are narrow on purpose: no setting here can keep a leak from the operator for longer
-than a minute, or a shelved alarm away for longer than a shift.
+The bounds are narrow on purpose: no delay can keep a leak from the operator for longer than a
+minute, no shelving for longer than a shift. `suppressed` and the thresholds can; tags tell still.
 """
 
 from __future__ import annotations

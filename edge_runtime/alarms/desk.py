@@ -7,6 +7,7 @@ be. What a person asks for is done only once it is written down.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -94,7 +95,8 @@ class Desk:
         self._counts: Figures | None = None
         now = clock()
         self._asked_s = now.mono_s
-        for id_, memory in self._memories.read().items():
+        memories, damaged = self._memories.read()
+        for id_, memory in memories.items():
             if id_ in self._machines:
                 self._machines[id_].remember(memory, now)
             else:
@@ -104,7 +106,12 @@ class Desk:
         if database.put_aside:
             self.maintain("broken file", f"{database.put_aside}; see to the disk")
             entry = Entry(Category.SYSTEM, "journal", result="broken", comment=database.put_aside)
-            self.audit(entry)
+            if self.audit(entry):
+                with contextlib.suppress(NotKeptError):  # then it is told once more
+                    database.put_aside_is_told()
+        for id_ in damaged:
+            self.maintain(f"broken {id_}", f"what was kept of alarm {id_} cannot be understood")
+            self.audit(Entry(Category.SYSTEM, id_, result="broken", comment="it begins anew"))
 
     def alarms(self) -> Sequence[Alarm]:
         """All alarms, active or not, in a fixed order."""
@@ -132,7 +139,8 @@ class Desk:
     def audit(self, entry: Entry) -> bool:
         """See `AlarmDesk.audit`; too many refusals a minute are counted, not written singly."""
         now = self._clock()
-        entries = [*self._refusals.due(now.mono_s)]
+        entries = self._refusals.due(now.mono_s)
+        counted = bool(entries)
         if entry.result == "done" or self._refusals.may_be_written(now.mono_s):
             entries.append(entry)
 
@@ -145,6 +153,8 @@ class Desk:
         except NotKeptError as error:
             self._refused_by_the_disk(error)
             return False
+        if counted:
+            self._refusals.told()
         return True
 
     def look(self, published: Published) -> None:
@@ -268,9 +278,9 @@ class Desk:
             return
         self._tried_s = now.mono_s
         try:
-            self._keeper.keep(now)
             if refused:
                 self._data.probe()
+            self._keeper.keep(now)
         except NotKeptError as error:
             self._refused_by_the_disk(error)
             return

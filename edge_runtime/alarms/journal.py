@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 from contract.audit import GENESIS, AuditRecord, chained, record_from_json
+from contract.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from contract.audit import Entry
     from edge_runtime.alarms.machine import Now
     from edge_runtime.database import Database
 
 __all__ = ["Journal"]
 
+_log = logging.getLogger(__name__)
+
 _IN_MEMORY = 10_000  # records, where there is no disk
 _LONGEST = 500
-_PIECE = 500  # records that are read at a time
 
 
 class Journal:
@@ -38,11 +40,10 @@ class Journal:
         """
 
         def write() -> AuditRecord:
-            last = self._data.rows("SELECT record FROM audit ORDER BY n DESC LIMIT 1")
-            before = record_from_json(last[0][0]) if last else None
+            last_n, previous = self._last()
             record = chained(
                 AuditRecord(
-                    n=before.n + 1 if before else 1,
+                    n=last_n + 1,
                     at_ns=now.utc_ns,
                     clock_ok=now.clock_ok,
                     boot_id=now.boot_id,
@@ -55,7 +56,7 @@ class Journal:
                     new=_plain(entry.new),
                     result=_plain(entry.result),
                     comment=_plain(entry.comment),
-                    previous=before.hash if before else GENESIS,
+                    previous=previous,
                 )
             )
             self._data.rows("INSERT INTO audit VALUES (?, ?)", (record.n, record.to_json()))
@@ -65,24 +66,33 @@ class Journal:
 
         return self._data.keep(write)
 
-    def after(self, n: int, limit: int) -> list[AuditRecord]:
+    def _last(self) -> tuple[int, str]:
+        """Number and hash of the newest record; of a damaged one, the hash of what is there.
+
+        A damaged record must not keep alarms from being written down: `verify` names it.
+        """
+        rows = self._data.rows("SELECT n, CAST(record AS BLOB) FROM audit ORDER BY n DESC LIMIT 1")
+        if not rows:
+            return 0, GENESIS
+        n, octets = rows[0]
+        record = _understood(octets)
+        return n, record.hash if record else hashlib.sha256(octets).hexdigest()
+
+    def after(self, n: int, limit: int) -> tuple[int, list[AuditRecord]]:
         """Up to `limit` records that follow record `n`.
+
+        Returns:
+            The number of the last one looked at, `n` when none follows, and those of them that
+            are not damaged.
 
         Raises:
             NotKeptError: when the file cannot be read.
-            InputError: when a record was damaged.
         """
         rows = self._data.rows(
-            "SELECT record FROM audit WHERE n > ? ORDER BY n LIMIT ?", (n, limit)
+            "SELECT n, CAST(record AS BLOB) FROM audit WHERE n > ? ORDER BY n LIMIT ?", (n, limit)
         )
-        return [record_from_json(text) for (text,) in rows]
-
-    def all(self) -> Iterator[AuditRecord]:
-        """Every record from the first on, read in pieces."""
-        n = 0
-        while piece := self.after(n, _PIECE):
-            yield from piece
-            n = piece[-1].n
+        records = [_understood(octets) for _, octets in rows]
+        return (rows[-1][0] if rows else n), [each for each in records if each is not None]
 
     def delivered_to(self, consumer: str) -> int:
         """Number of the last record that `consumer` has for certain; 0 before the first."""
@@ -109,6 +119,14 @@ class Journal:
         """
         statement = "INSERT OR REPLACE INTO fact VALUES (?, ?)"
         self._data.keep(lambda: self._data.rows(statement, (name, value)))
+
+
+def _understood(octets: bytes) -> AuditRecord | None:
+    try:
+        return record_from_json(octets.decode())
+    except (InputError, UnicodeDecodeError) as error:
+        _log.error("a record of the audit journal is damaged: %s", error)
+        return None
 
 
 def _plain(text: str) -> str:

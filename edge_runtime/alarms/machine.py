@@ -232,7 +232,11 @@ class AlarmMachine:
 
     def _after_delays(self, sign: Sign, memory: Memory, now: Now) -> bool:
         there = None if sign.there is None else sign.there or memory.chattering
-        if there is None or there == memory.active:
+        if there is None:
+            if memory.active:  # only a clear must be seen in one piece: a leak that is seen
+                self._against_s = None  # again and again is not hidden by what lies between
+            return memory.active
+        if there == memory.active:
             self._against_s = None
             return memory.active
         if self._against_s is None:
@@ -338,8 +342,8 @@ def _shelved_still(memory: Memory, now: Now) -> Memory:
     shelving = memory.shelving
     if shelving is None:
         return memory
-    if shelving.boot_id == now.boot_id:
-        left_s = shelving.until_s - now.mono_s
+    if shelving.boot_id and shelving.boot_id == now.boot_id:
+        left_s = min(shelving.until_s - now.mono_s, shelving.left_s)
     elif now.utc_ns < _NO_EARLIER_NS:
         left_s = 0.0  # nobody knows how long the machine was off
     else:

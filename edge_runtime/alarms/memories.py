@@ -29,13 +29,13 @@ class Memories:
     def __init__(self, database: Database) -> None:
         self._data = database
 
-    def read(self) -> dict[str, Memory]:
-        """All of them by the alarm's id; one that cannot be understood is left out, and told.
+    def read(self) -> tuple[dict[str, Memory], list[str]]:
+        """All of them by the alarm's id, and the ids of those that cannot be understood.
 
         Raises:
             NotKeptError: when the file cannot be read.
         """
-        found = {}
+        found, damaged = {}, []
         for id_, text in self._data.rows("SELECT id, memory FROM alarm ORDER BY id"):
             try:
                 values = {k: v for k, v in json.loads(text).items() if k in _FIELDS}
@@ -44,7 +44,8 @@ class Memories:
                 found[id_] = Memory(**values)
             except (AttributeError, TypeError, ValueError) as error:
                 _log.error("what was kept of alarm %s cannot be understood: %r", id_, error)
-        return found
+                damaged.append(str(id_))
+        return found, damaged
 
     def write(self, id_: str, memory: Memory) -> None:
         """Keep one, inside a transaction."""

@@ -93,14 +93,16 @@ class _Sender:
                             failures, told = 0, False
                             self._tell(None)
                         self.stop.wait(_LOOK_S)
-            except (OSError, GasedgeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt comes
                 failures += 1
                 since_s = time.monotonic() if failures == 1 else since_s
                 if failures == 1:
-                    _log.warning("syslog: %s: %s; trying on", self._config.host, error)
+                    known = isinstance(error, (OSError, GasedgeError))
+                    text = "syslog: %s: %s; trying on"
+                    _log.warning(text, self._config.host, error, exc_info=not known)
                 if not told and time.monotonic() - since_s > _TROUBLE_S:
                     told = True
-                    self._tell(f"the syslog server {self._config.host} takes no audit records")
+                    self._tell(f"no audit records reach syslog at {self._config.host}: {error}")
                 self.stop.wait(back_off_s(failures, random.random()))
 
     @contextlib.contextmanager
@@ -130,9 +132,12 @@ class _Sender:
     def _send_new(self, connection: socket.socket) -> None:
         """Send what the server does not have yet."""
         n = self._journal.delivered_to(_CONSUMER)
-        while not self.stop.is_set() and (records := self._journal.after(n, _PIECE)):
+        while not self.stop.is_set():
+            last, records = self._journal.after(n, _PIECE)
+            if last == n:
+                break
             self._send(connection, records)
-            n = records[-1].n
+            n = last
             self._journal.delivered(_CONSUMER, n)
         if self._config.transport != "udp":
             _must_be_open(connection)

@@ -194,7 +194,7 @@ def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_whe
         with pytest.raises(ua.UaError):
             asyncio.run(log_in(gateway, tmp_path, "stranger1", plant.password))
     with Database(kept / FILE) as database:
-        told = [each for each in Journal(database).all() if each.category == "access"]
+        told = [each for each in Journal(database).after(0, 999)[1] if each.category == "access"]
     assert [(each.who, each.role, each.result == "done") for each in told] == [
         ("operator1", "operator", True),
         ("operator1", "", False),

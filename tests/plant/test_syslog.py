@@ -119,7 +119,7 @@ def test_a_real_server_reads_every_field(plant, journal, tmp_path, transport, ce
             plant.until(lambda: len(server.lines()) == 2, within_s=20)
             plant.until(lambda: journal.delivered_to("syslog") == 2)
     first, second = (line.split("|", 5) for line in server.lines())
-    record = journal.after(0, 1)[0]
+    record = journal.after(0, 1)[1][0]
     at = dt.datetime.fromisoformat(first[0])
     assert abs(at.timestamp() - record.at_ns / 1e9) < 2e-6
     assert first[1:4] == ["gasedge", "ACTION", str(13 * 8 + 5)]
@@ -153,7 +153,7 @@ def test_nothing_is_lost_over_a_server_that_stops_and_a_sender_that_starts_anew(
                 server.start()
                 cleanup.callback(server.process.wait)
                 cleanup.callback(server.process.kill)
-                so_far = journal.after(0, 10_000)[-1].n
+                so_far = journal.after(0, 10_000)[0]
                 plant.until(lambda: so_far in set(server.numbers()), within_s=20)  # noqa: B023
                 server.stop()  # it writes what it has, as a server does that is updated
             write(journal, 20)
@@ -216,7 +216,7 @@ def test_a_server_with_another_certificate_gets_nothing(plant, journal, tmp_path
 
 def test_a_message_is_counted_in_octets_and_has_one_line(journal):
     write(journal, 1, subject="two\nlines", comment="ü")
-    message = message_of(journal.after(0, 1)[0], "a b\n")
+    message = message_of(journal.after(0, 1)[1][0], "a b\n")
     assert b"\n" not in message
     assert message.startswith(b"<109>1 20")
     assert b" a-b- gasedge - ACTION [audit@32473 " in message

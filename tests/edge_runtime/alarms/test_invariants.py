@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from contract.alarms import ActionKind, AlarmState
+from contract.alarms import ActionKind
 from edge_runtime.alarms.config import AlarmConfig, AlarmRule
 
 LONGEST_S = 28_800.0
@@ -43,7 +43,6 @@ def lived(alarms, seed, steps=400):
 def test_whatever_happens_the_rules_hold(alarms, seed):
     shelved_s = 0.0
     for before, after, sign, waited_s, one in lived(alarms, seed):
-        assert AlarmState[one.state] in AlarmState
         if sign == "?":  # blindness holds
             assert after.active == before.active
             assert after.event_id == before.event_id

@@ -119,9 +119,9 @@ def test_delays_must_pass_in_one_piece(alarms):
     assert one.see("0 0 1 0 0 0 0") == ["ACKED"] * 6 + ["NORM"]
 
 
-def test_blindness_neither_raises_nor_clears_and_starts_delays_anew(alarms):
+def test_blindness_neither_raises_nor_clears_and_hides_no_leak_that_is_seen_again(alarms):
     one = alarms.one(AlarmRule(on_delay_s=2, off_delay_s=2))
-    assert one.see("1 1 ? 1 1 1") == ["NORM"] * 5 + ["UNACK"]
+    assert one.see("1 ? ? 1") == ["NORM"] * 3 + ["UNACK"]
     assert one.see("0 0 ? ? ? ? ? ? 0 0") == ["UNACK"] * 10
     assert one.see("0") == ["RTN_UNACK"]
 
@@ -294,3 +294,13 @@ def test_a_restart_forgets_delays_and_nothing_else(alarms):
     assert other.memory == one.memory
     assert other.see("0 0 0") == ["UNACK", "UNACK", "RTN_UNACK"]
     assert replace(other.memory, active=True, changed_ns=0) == replace(one.memory, changed_ns=0)
+
+
+def test_a_shelving_ends_in_its_time_where_the_machines_start_has_no_name(alarms):
+    one = alarms.one()
+    one.clock.now = replace(one.clock.now, boot_id="")
+    one.see("1")
+    assert one.do(ActionKind.SHELVE, seconds=60.0) is Outcome.DONE
+    one.clock.now = replace(one.clock.now, mono_s=5.0)  # another start
+    one.see(" ".join(["1"] * 61))
+    assert one.memory.shelving is None
