@@ -102,7 +102,7 @@ class CutOff(BaseException):
     """As at a cut of power."""
 
 
-@pytest.mark.parametrize("steps_done", range(4))
+@pytest.mark.parametrize("steps_done", range(5))
 def test_a_mending_that_is_broken_off_anywhere_is_gone_on_with(
     alarms, path, monkeypatch, steps_done
 ):
