@@ -79,7 +79,7 @@ class DriftTracker:
     """
 
     def __init__(self, config: DriftConfig) -> None:
-        self._config = config
+        self.config = config
         self._samples: deque[Sample] = deque(maxlen=_WINDOW)
         self._last_s = 0.0
         self._beyond_since_s: dict[HealthCode, float] = {}
@@ -95,13 +95,13 @@ class DriftTracker:
         self._samples.append(sample)
         self._last_s = taken_s
         self._compared += sample.answer is not None
-        limit = self._config.distance_limit
+        limit = self.config.distance_limit
         if sample.calibrated is not None:
             greys = np.mean([each.greys for each in self._samples], axis=0)
             self._distance = jensen_shannon_distance(greys, sample.calibrated.shares)
             limit = sample.calibrated.spread if limit is None else limit
         beyond = {
-            HealthCode.NETWORK_DRIFT: _over(self._disagreement(), self._config.disagreement_limit),
+            HealthCode.NETWORK_DRIFT: _over(self._disagreement(), self.config.disagreement_limit),
             HealthCode.PICTURE_DRIFT: _over(self._distance, limit),
         }
         for warning, over in beyond.items():
@@ -114,7 +114,7 @@ class DriftTracker:
         """What has been beyond its limit for as long as configured."""
         standing = HealthCode(0)
         for warning, since_s in self._beyond_since_s.items():
-            if now_s - since_s >= self._config.hold_s:
+            if now_s - since_s >= self.config.hold_s:
                 standing |= warning
         return standing
 
@@ -124,7 +124,7 @@ class DriftTracker:
             "Drift/Compared": self._compared,
             "Drift/Skipped": self._skipped,
         }
-        if not self._samples or now_s - self._last_s > self._config.old_after_s:
+        if not self._samples or now_s - self._last_s > self.config.old_after_s:
             return counts
         answers = [each.answer for each in self._samples if each.answer is not None]
         gas_in_any = sum(each.gas_in_any for each in answers)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contract.bundle import Bundle, graph_name
+from contract.bundle import graph_name
 from contract.closing import Closing
-from contract.errors import EngineError, EngineMismatchError
+from contract.errors import EngineError, EngineMismatchError, IntegrityError
 from contract.fingerprint import read_fingerprint
 from contract.pictures import fit_picture
 from contract.segmenter import Segmentation
+from contract.signing import trusted_bundle
 from contract.tags import HealthCode
 from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.backends.known_answer import known_answer_test
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from contract.bundle import Bundle
     from contract.segmenter import Run, Segmenter
+    from contract.signing import Trust
     from edge_runtime.config import ModelConfig
 
 __all__ = ["ModelOpener", "RunningModel", "open_model"]
@@ -46,6 +49,8 @@ class RunningModel(Closing):
 
     segmenter: Segmenter
     facts: ModelFacts
+    config: ModelConfig | None = None  # that it was opened from
+    bundle: Bundle | None = None  # likewise; trusted
     _thread: ThreadPoolExecutor | None = field(default=None, init=False)
 
     @property
@@ -114,15 +119,20 @@ class _Answering:
         return self._answer.result()
 
 
-def open_model(config: ModelConfig) -> RunningModel:
+def open_model(config: ModelConfig, bundle: Bundle) -> RunningModel:
     """Open the bundle's network as configured and run its known-answer test.
+
+    Args:
+        config: which of its graphs, and on what.
+        bundle: as `trusted_bundle` opened it.
 
     Raises:
         EngineError: when it cannot be opened or fails the test.
-        IntegrityError: when the bundle or the engine is not what it should be.
+        IntegrityError: when the bundle is not trusted, or a file is not what it should be.
         ConfigError: when the bundle holds no such precision.
     """
-    bundle = Bundle.open(config.bundle)
+    if bundle.signed_by is None:
+        raise IntegrityError(f"{bundle.path}: its signature was not checked, so it does not run")
     if config.engine is not None:
         _require_one_size(config.engine, bundle)
     segmenter = open_backend(
@@ -141,14 +151,14 @@ def open_model(config: ModelConfig) -> RunningModel:
     if not answer.passed:
         segmenter.close()
         raise EngineError(f"known-answer test not passed: {answer.detail}")
-    _log.info("known-answer test passed: %s", answer.detail)
+    _log.info("signed by key %s; known-answer test passed: %s", bundle.signed_by, answer.detail)
     facts = ModelFacts(
         model_id=bundle.manifest.model_id,
         sha256=bundle.manifest.files[graph_name(config.precision)].sha256,
         backend=segmenter.name,
         fault=HealthCode(0),
     )
-    return RunningModel(segmenter, facts)
+    return RunningModel(segmenter, facts, config, bundle)
 
 
 def _require_one_size(engine: Path, bundle: Bundle) -> None:
@@ -166,9 +176,17 @@ class ModelOpener(Closing):
 
     No call waits for the build: until it is done there is no model, and the error says why. A
     build that failed is not repeated by this process.
+
+    Args:
+        trust: what may run, asked anew each time.
+        keep_counter: is told the rollback counter of a model that runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, trust: Callable[[], Trust], keep_counter: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._trust = trust
+        self._keep_counter = keep_counter
         self._rebuild: EngineRebuild | None = None
         self._failed: EngineError | None = None
 
@@ -190,15 +208,16 @@ class ModelOpener(Closing):
             except EngineError as error:
                 self._failed = error
                 raise
+        bundle = trusted_bundle(config.bundle, self._trust())
         try:
-            return open_model(config)
+            model = open_model(config, bundle)
         except EngineMismatchError as error:
             if config.engine is None:
                 raise
-            self._rebuild = EngineRebuild(
-                config.bundle, config.precision, config.engine, str(error)
-            )
+            self._rebuild = EngineRebuild(bundle, config.precision, config.engine, str(error))
             raise
+        self._keep_counter(bundle.manifest.rollback_counter)
+        return model
 
     def close(self) -> None:
         """End a build that is under way."""

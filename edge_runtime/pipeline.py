@@ -13,9 +13,9 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
@@ -33,15 +33,17 @@ from edge_runtime.overlay import (
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.sources.reader import CameraReader, Phase
+from edge_runtime.succession import Succession
 from edge_runtime.view_memory import ViewMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from contract.geometry import FrameFit
     from contract.segmenter import Run, Segmentation
     from contract.tags import CameraSnapshot
     from edge_runtime.camera_state import CameraState
@@ -51,7 +53,9 @@ if TYPE_CHECKING:
     from edge_runtime.model import RunningModel
     from edge_runtime.overlay_video import OverlayVideo
 
-__all__ = ["NEW_PROCESS", "STATUS_S", "Link", "Pipeline"]
+    Told = Callable[[Frame, NDArray[np.uint8], FrameFit], None]
+
+__all__ = ["NEW_PROCESS", "STATUS_S", "Link", "Pipeline", "Standing"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,8 @@ _CARD_S = 1.0
 _GATHER_S = 0.005  # how long a run waits for the pictures of further cameras
 _HUNG_S = 20.0
 _LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
+_RETRY_S = 0.1
+_OLD_NAME_S = 2.0  # a camera without a frame since the switch is told the new model's name then
 _HOPELESS = 3  # attempts on a replay that never gave a frame
 
 
@@ -94,6 +100,8 @@ class _Line:
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
     shown_s: float = 0.0
+    before: ModelFacts | None = None  # of the last mask, until there is one of the new model
+    code: HealthCode = HealthCode.STARTING  # as last published
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,17 @@ class _Flight:
 
     frames: list[tuple[_Line, Frame]]
     run: Run
+    model: RunningModel
     since_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the running model does."""
+
+    segmented_s: float | None  # when it last gave a mask, monotonic
+    run_s: float | None  # time of a run from its start to its masks, smoothed
+    faults: HealthCode  # of all cameras that are not simply lost
 
 
 class Pipeline:
@@ -140,6 +158,12 @@ class Pipeline:
         self._may_replay = threading.Event()
         self._busy_since_s: float | None = None
         self._broken = False
+        self.failure = ""  # of the backend, where it ended `run`
+        self._succession = Succession()
+        self._switched_s = float("-inf")
+        self._listeners: tuple[Told, ...] = ()
+        self._segmented_s: float | None = None
+        self._run_s: float | None = None
         self._shadow: Shadow | None = None
         self._turn = 0  # the line that is asked first
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
@@ -149,6 +173,33 @@ class Pipeline:
         """Whether the worker has been on one frame for far too long."""
         since_s = self._busy_since_s
         return since_s is not None and time.monotonic() - since_s > _HUNG_S
+
+    def take_over(self, model: RunningModel, *, wait_s: float) -> bool:
+        """Serve every later frame with `model`, which the pipeline closes from then on.
+
+        Frames that are under way are still answered by the model before; it is closed after them.
+
+        Returns:
+            Whether it was taken; if not, the caller still has it.
+        """
+        return self._succession.offer(model, wait_s=wait_s, wake=self._arrived.set)
+
+    def listen(self, told: Told) -> Callable[[], None]:
+        """Call `told` with each segmented frame, in the worker; the answer ends that."""
+        self._listeners = (*self._listeners, told)
+
+        def end() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not told)
+
+        return end
+
+    @property
+    def standing(self) -> Standing:
+        """How the running model does."""
+        faults = HealthCode(0)
+        for line in self._lines:
+            faults |= line.code
+        return Standing(self._segmented_s, self._run_s, faults)
 
     def begin_drill(self, camera: str, seconds: float) -> str:
         """Lay a made-up leak beside what a camera sees; why not, or ""."""
@@ -201,22 +252,18 @@ class Pipeline:
             model = self._opened_model(stop, until_end=until_end)
             if model is None:
                 return NEW_PROCESS if self._broken else 0
-            cleanup.enter_context(model)
-            drift = self._config.drift
-            if drift.every:
-                opened = partial(open_shadow, self._config.model, drift)
-                self._shadow = cleanup.enter_context(Shadow(drift.every, opened))
+            self._succession.model = model
+            cleanup.callback(self._close_models)
+            self._compare_with(model)
             self._may_replay.set()
             try:
-                self._serve(model, stop, until_end=until_end)
+                self._serve(stop, until_end=until_end)
             except (EngineError, DeviceError) as error:
                 _log.critical("the backend failed, a new process is needed: %s", error)
-                self._facts = ModelFacts(
-                    model.facts.model_id,
-                    model.facts.sha256,
-                    model.facts.backend,
-                    HealthCode.MODEL_INVALID,
-                )
+                self.failure = str(error)
+                failed = self._succession.model or model
+                self._facts = replace(failed.facts, fault=HealthCode.MODEL_INVALID)
+                self._switched_s = float("-inf")
                 self._publish_all()
                 stop.wait(_LAST_WORDS_S)
                 return NEW_PROCESS
@@ -235,6 +282,10 @@ class Pipeline:
         """The model, once it can be believed; until then the plant is told that it cannot."""
         failures = 0
         while not stop.is_set():
+            handed = self._succession.take()
+            if handed is not None:
+                self._facts = handed.facts
+                return handed
             try:
                 model = self._open_model(self._config.model)
             except DeviceError:
@@ -246,13 +297,52 @@ class Pipeline:
                 delay_s = back_off_s(failures, random.random(), base_s=2.0)
                 _log.error("no valid model: %s; next attempt in %.1f s", error, delay_s)
                 self._facts = ModelFacts(fault=HealthCode.MODEL_INVALID)
-                stop.wait(delay_s)
+                until_s = time.monotonic() + delay_s
+                while (
+                    not stop.is_set()
+                    and time.monotonic() < until_s
+                    and not self._succession.is_pending
+                ):
+                    stop.wait(_RETRY_S)
             else:
                 self._facts = model.facts
                 return model
         return None
 
-    def _serve(self, model: RunningModel, stop: threading.Event, *, until_end: bool) -> None:
+    def _model_for_the_next(self, flights: Collection[_Flight]) -> RunningModel:
+        """Let a successor take over, and close who has answered its last frame."""
+        if self._succession.is_pending:
+            self._switch(self._succession.take())
+            self._succession.release([flight.model for flight in flights])
+        return cast("RunningModel", self._succession.model)
+
+    def _switch(self, successor: RunningModel | None) -> None:
+        if successor is not None:
+            for line in self._lines:
+                line.before = line.before or self._facts
+                line.state.new_network()
+            self._run_s = self._segmented_s = None
+            self._switched_s, self._facts = time.monotonic(), successor.facts
+            self._compare_with(successor)
+            _log.warning("%s takes over, on %s", successor.facts.model_id, successor.facts.backend)
+
+    def _compare_with(self, model: RunningModel) -> None:
+        """Begin to compare pictures and masks as `[drift]` says."""
+        drift, bundle = self._config.drift, model.bundle
+        if not drift.every or bundle is None:
+            return
+        if self._shadow is not None:
+            self._succession.close_beside(self._shadow.close)
+        opened = partial(open_shadow, model.config or self._config.model, drift, bundle)
+        self._shadow = Shadow(drift.every, opened).__enter__()
+
+    def _close_models(self) -> None:
+        """Close everything that a model was opened for."""
+        if self._shadow is not None:
+            self._shadow.close()
+        self._succession.close()
+
+    def _serve(self, stop: threading.Event, *, until_end: bool) -> None:
         """Keep the network busy: a mask is judged while the next ones are computed."""
         flights: deque[_Flight] = deque()
         while not stop.is_set():
@@ -263,12 +353,15 @@ class Pipeline:
             done = flights.popleft() if flights and flights[0].run.is_done() else None
             found = done.run.result() if done is not None else []
             under_way = len(flights)
+            model = self._model_for_the_next((*flights, done) if done else flights)
             while len(flights) < model.depth and (taken := self._gathered(model)):
                 pictures = [frame.picture for _, frame in taken]
-                flights.append(_Flight(taken, model.start(pictures, self._arrived.set)))
+                run = model.start(pictures, self._arrived.set)
+                flights.append(_Flight(taken, run, model))
             if done is not None:
+                self._timed(done)
                 for (line, frame), segmentation in zip(done.frames, found, strict=True):
-                    self._judge(line, frame, segmentation, model)
+                    self._judge(line, frame, segmentation, done.model)
             elif not flights and ended:
                 break
             elif len(flights) == under_way:  # gathering may have missed that a run is done
@@ -279,9 +372,18 @@ class Pipeline:
         for flight in flights:
             flight.run.result()
         self._publish_all()  # what the last frames said
-        figures = getattr(model.segmenter, "figures", None)
+        serving = self._succession.model
+        figures = getattr(serving.segmenter, "figures", None) if serving else None
         if figures is not None:
             _log.info("the backend's own counts: %s", figures())
+
+    def _timed(self, done: _Flight) -> None:
+        if done.model is not self._succession.model:
+            return
+        now_s = time.monotonic()
+        took_s = now_s - done.since_s
+        self._segmented_s = now_s
+        self._run_s = took_s if self._run_s is None else self._run_s + 0.05 * (took_s - self._run_s)
 
     def _gathered(self, model: RunningModel) -> list[tuple[_Line, Frame]]:
         """Frames for the next run, of the lines in turn; bad pictures are told and left out."""
@@ -318,8 +420,12 @@ class Pipeline:
         line.state.segmented(
             frame, mask, segmentation.score[0], fit, now_s, model_sha256=model.facts.sha256
         )
-        if self._shadow is not None:
-            self._shadow.offer(line.state, frame, mask, fit)
+        if model is self._succession.model:
+            line.before = None
+            if self._shadow is not None:
+                self._shadow.offer(line.state, frame, mask, fit)
+        for told in self._listeners:
+            told(frame, mask, fit)
         if line.state.is_due(now_s) or self._is_shown(line, now_s):
             self._show(line, frame, mask[fit.valid], self._publish(line))
 
@@ -360,9 +466,12 @@ class Pipeline:
     def _publish(self, line: _Line) -> CameraSnapshot:
         # one at a time: an older snapshot must not overtake a newer one on its way to the link
         with line.publishing:
+            now_s = time.monotonic()
+            before = line.before if now_s - self._switched_s < _OLD_NAME_S else None
             snapshot = line.state.snapshot(
-                time.monotonic(), line.reader.status, self._facts, line.slot.dropped
+                now_s, line.reader.status, before or self._facts, line.slot.dropped
             )
+            line.code = HealthCode(cast("int", snapshot.values["Health/Code"]))
             self._link.publish(snapshot)
         return snapshot
 

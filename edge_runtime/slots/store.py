@@ -1,0 +1,173 @@
+"""The folder of slots on disk: `slots.json` says what counts, whatever else stands there.
+
+Each change is one atomic replacement of `slots.json`. A folder of a slot is replaced only while
+`slots.json` says that the slot is empty, so that a power cut at any instant leaves either the old
+state or the new one, and at worst a folder that nobody uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from contract.atomic import write_text
+from contract.bundle import BUNDLE_SUFFIX, is_bundle
+from contract.errors import ConfigError, IntegrityError, NotKeptError
+from edge_runtime.slots.state import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edge_runtime.config import ModelConfig
+
+__all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc"]
+
+SLOTS = "slots.json"
+PARTIAL = ".partial-"
+"""Begin of the names of folders that are not finished."""
+_BUNDLE = "model.gasedge"
+_LOCK, _APPLY_LOCK = ".slots.lock", ".apply.lock"
+
+
+def is_slots_folder(path: Path) -> bool:
+    """Whether `[model] bundle` names a folder of slots and no bundle; it may still be empty."""
+    return (path / SLOTS).is_file() or (path.suffix != BUNDLE_SUFFIX and not is_bundle(path))
+
+
+def now_utc() -> str:
+    """The wall clock as the history holds it."""
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
+
+
+class SlotStore:
+    """The slots of one device.
+
+    Args:
+        folder: as `[model] bundle` names it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> Slots:
+        """What counts now; nothing where no model was ever applied.
+
+        Raises:
+            IntegrityError: when `slots.json` cannot be read.
+        """
+        path = self.folder / SLOTS
+        try:
+            return Slots.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Slots()
+        except (OSError, ValidationError) as error:
+            says = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            raise IntegrityError(
+                f"{path}: is broken ({says}); put it aside and apply the model anew"
+            ) from error
+
+    def change(self, rule: Callable[[Slots], Slots]) -> Slots:
+        """Apply a rule of `Slots` and keep what comes of it, one process at a time.
+
+        Raises:
+            IntegrityError: when `slots.json` is broken.
+            NotKeptError: when the disk does not take it; then nothing has changed.
+            GasedgeError: what the rule raises.
+        """
+        with self._locked(_LOCK, fcntl.LOCK_EX):
+            before = self.read()
+            after = rule(before)
+            if after != before:
+                write_text(self.folder / SLOTS, after.model_dump_json(indent=1) + "\n")
+            return after
+
+    def bundle(self, slot: str) -> Path:
+        """The bundle's folder in a slot."""
+        return self.folder / slot / _BUNDLE
+
+    def model(self, config: ModelConfig, slot: str, facts_engine: str | None) -> ModelConfig:
+        """`config` with the bundle and the engine of a slot."""
+        return placed(config, self.folder / slot, facts_engine)
+
+    @contextlib.contextmanager
+    def applying(self) -> Iterator[None]:
+        """Be the only one who applies a model here.
+
+        Raises:
+            ConfigError: when another one is at it.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: cannot be made ({error.strerror})") from error
+        with self._locked(_APPLY_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for left in self.folder.glob(f"{PARTIAL}*"):  # of one that was cut off
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+
+    def put(self, partial: Path, slot: str) -> None:
+        """Make a finished folder the one of `slot`, which `slots.json` must call empty.
+
+        Raises:
+            NotKeptError: when the disk does not take it.
+        """
+        place = self.folder / slot
+        try:
+            if place.exists():
+                shutil.rmtree(place)
+            sync_tree(partial)
+            partial.replace(place)
+            _sync(self.folder)
+        except OSError as error:
+            raise NotKeptError(f"{place}: cannot be replaced ({error.strerror})") from error
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[None]:
+        path = self.folder / name
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise NotKeptError(f"{path}: cannot be opened ({error.strerror})") from error
+        try:
+            fcntl.flock(handle, how)
+            yield
+        except BlockingIOError as error:
+            raise ConfigError(f"{self.folder}: another gasedge apply is at work here") from error
+        finally:
+            os.close(handle)
+
+
+def placed(config: ModelConfig, folder: Path, engine: str | None) -> ModelConfig:
+    """`config` with the bundle and the engine that stand in `folder`."""
+    places = {
+        "bundle": folder / _BUNDLE,
+        "engine": None if engine is None else folder / engine,
+    }
+    return config.model_copy(update=places)
+
+
+def sync_tree(folder: Path) -> None:
+    """See that the disk has every file below `folder`, and the names of them."""
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            _sync_path(os.path.join(root, name))  # noqa: PTH118 - as os.walk gives them
+        _sync_path(root)
+
+
+def _sync(folder: Path) -> None:
+    _sync_path(str(folder))
+
+
+def _sync_path(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
