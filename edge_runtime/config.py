@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -11,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from contract.bundle import Bundle
 from contract.config import Section, load_config
 from contract.errors import ConfigError, InputError, IntegrityError
 from contract.precision import Precision
+from contract.signing import trusted_bundle
 from contract.tags import ZONES
 from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
+from edge_runtime.device.config import DeviceConfig
 from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.look import SHARP
+from edge_runtime.model_trust import trust_of
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.sources.uri import SourceUri, parse_source
 
@@ -32,6 +33,7 @@ __all__ = [
     "HealthConfig",
     "LeakConfig",
     "ModelConfig",
+    "TrustConfig",
     "check_files",
     "load_daemon_config",
 ]
@@ -49,6 +51,14 @@ class ModelConfig(Section):
     engine: Path | None = None
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     streams: Annotated[int, Field(ge=1, le=16)] = 2  # runs at a time on a CPU
+
+
+class TrustConfig(Section):
+    """`[trust]`: whose models may run."""
+
+    # public keys (PEM, Ed25519); any of them may have signed
+    keys: Annotated[tuple[Path, ...], Field(max_length=16)] = ()
+    revoked: Path | None = None  # list by `gasedge bundle revoke`, signed by one of the keys
 
 
 class HealthConfig(Section):
@@ -173,6 +183,8 @@ class DaemonConfig(Section):
     alarm: AlarmConfig = AlarmConfig()
     health: HealthConfig = HealthConfig()
     drift: DriftConfig = DriftConfig()
+    trust: TrustConfig = TrustConfig()
+    device: DeviceConfig = DeviceConfig()
     plant: PlantConfig = PlantConfig()
 
     @model_validator(mode="after")
@@ -188,6 +200,13 @@ class DaemonConfig(Section):
     def leak_of(self, camera: CameraConfig) -> LeakConfig:
         """The leak rule of a camera: its own or the common one."""
         return camera.leak or self.leak
+
+    @model_validator(mode="after")
+    def _checks_are_kept(self) -> DaemonConfig:
+        if self.device.daily_check is not None and self.plant.state_dir is None:
+            said = "needs [plant] state_dir, where its results and the reference views are kept"
+            raise _fault_at(("device", "daily_check"), self.device.daily_check, said)
+        return self
 
     @property
     def sha256(self) -> str:
@@ -224,26 +243,31 @@ def check_files(config: DaemonConfig) -> None:
         ConfigError: one line per file, folder or bundle that is missing.
     """
     faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
-    # a damaged bundle is no matter of configuration: the daemon serves it as an invalid model
-    with contextlib.suppress(InputError, IntegrityError):
-        bundle = Bundle.open(config.model.bundle)
-        if config.model.precision not in bundle.precisions:
-            held = ", ".join(bundle.precisions)
-            faults.append(
-                f"model.precision: {config.model.bundle} holds no {config.model.precision} graph, "
-                f"only {held}"
-            )
-        elif _wants_a_shadow(config) and Precision.FP16 not in bundle.precisions:
-            faults.append(
-                f"drift.every: {config.model.bundle} holds no fp16 graph to compare with; export "
-                "it anew, or set every = 0"
-            )
+    try:
+        faults += _bundle_faults(config)
+    except ConfigError as error:
+        faults.append(str(error))
+    except (InputError, IntegrityError):
+        # damaged or signed by a stranger: no matter of configuration, and the daemon serves it as
+        # an invalid model
+        pass
     for camera in config.camera:
         uri = parse_source(camera.source)
         if uri.scheme in ("file", "folder") and not Path(uri.target).exists():
             faults.append(f"camera {camera.name}: source {uri.target} is not there")
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _bundle_faults(config: DaemonConfig) -> list[str]:
+    bundle, wanted = trusted_bundle(config.model.bundle, trust_of(config)), config.model.precision
+    if wanted not in bundle.precisions:
+        held = ", ".join(bundle.precisions)
+        return [f"model.precision: {bundle.path} holds no {wanted} graph, only {held}"]
+    if _wants_a_shadow(config) and Precision.FP16 not in bundle.precisions:
+        lacks = "holds no fp16 graph to compare with; export it anew, or set every = 0"
+        return [f"drift.every: {bundle.path} {lacks}"]
+    return []
 
 
 def _wants_a_shadow(config: DaemonConfig) -> bool:
@@ -267,6 +291,8 @@ def _below(folder: Path, section: Model) -> Model:
         value = getattr(section, name)
         if isinstance(value, Path):
             changes[name] = folder / value
+        elif isinstance(value, tuple) and value and isinstance(value[0], Path):
+            changes[name] = tuple(folder / each for each in value)
         elif isinstance(value, Section):
             changes[name] = _below(folder, value)
     return section.model_copy(update=changes)
@@ -286,6 +312,8 @@ def _paths_in(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
         yield "model.engine", config.model.engine
     if config.drift.engine is not None:
         yield "drift.engine", config.drift.engine
+    if config.trust.revoked is not None:
+        yield "trust.revoked", config.trust.revoked
     for camera in config.camera:
         if camera.credentials_file is not None:
             yield f"camera {camera.name}: credentials_file", camera.credentials_file

@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contract.bundle import Bundle
 from contract.closing import Closing
 from contract.errors import GasedgeError
 from contract.grey_histogram import calibrated_greys, grey_shares
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from contract.bundle import Bundle
     from contract.geometry import FrameFit
     from contract.grey_histogram import GreyReference
     from contract.segmenter import Segmenter
@@ -67,13 +67,17 @@ class ShadowNetwork:
             self.segmenter.close()
 
 
-def open_shadow(model: ModelConfig, drift: DriftConfig) -> ShadowNetwork:
+def open_shadow(model: ModelConfig, drift: DriftConfig, bundle: Bundle) -> ShadowNetwork:
     """Open the FP16 graph of the bundle that runs in INT8, and what its calibration saw.
+
+    Args:
+        model: how it runs.
+        drift: how it is watched.
+        bundle: that runs.
 
     Raises:
         GasedgeError: when the bundle holds none, or it cannot be opened.
     """
-    bundle = Bundle.open(model.bundle)
     greys = calibrated_greys(bundle)
     if greys is None:
         _log.warning("drift: %s does not say what it was calibrated on", bundle.path)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.atomic import sha256_of_bytes
 from contract.bundle import Bundle, graph_name
-from contract.errors import ConfigError, GasedgeError, IntegrityError
+from contract.errors import ConfigError, GasedgeError
 from contract.precision import Precision
 from contract.tensorrt_api import find_tensorrt
 from export.builder_settings import (
@@ -119,9 +119,7 @@ def graph_for(bundle: Bundle, precision: Precision, tensorrt: TensorRT) -> tuple
 
 
 def _built(task: BuildTask, feed_of: FeedMaker | None) -> dict[str, Any]:
-    bundle = Bundle.open(Path(task.bundle))
-    if bundle.manifest_sha256 != task.manifest_sha256:
-        raise IntegrityError(f"{bundle.path}: was changed while its engine was being built")
+    bundle = Bundle.open(Path(task.bundle), manifest_sha256=task.manifest_sha256)
     tensorrt = find_tensorrt(rtx=task.rtx)
     require_served_gpu(tensorrt, task.compute_capability)
     request = with_ranges(_request(task.request), bundle, tensorrt, own=bool(task.own_ranges))

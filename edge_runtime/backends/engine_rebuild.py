@@ -1,8 +1,8 @@
 """Build an engine anew in the background when the one at hand is not for this machine or graph.
 
-It is built from the bundle, whose bytes are checked against its manifest, by `gasedge build-engine`
-in a process of its own, with the settings of the old engine. The old file stays until the new one
-has given the golden masks; one that does not never takes its place.
+It is built from the bundle that was found trusted and from no other, by `gasedge build-engine` in a
+process of its own, with the settings of the old engine. The old file stays until the new one has
+given the golden masks; one that does not never takes its place.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from contract.fingerprint import (
 from edge_runtime.child_process import end_group, python_command
 
 if TYPE_CHECKING:
+    from contract.bundle import Bundle
     from contract.fingerprint import Fingerprint
     from contract.precision import Precision
 
@@ -42,7 +43,7 @@ class EngineRebuild:
     """One build under way; closing it ends the build and leaves the old engine.
 
     Args:
-        bundle: folder of the bundle.
+        bundle: that may run here; the build reads no other.
         precision: to build.
         engine: the engine file that the new one is to replace.
         why: what is wrong with the old one, for messages.
@@ -51,7 +52,7 @@ class EngineRebuild:
         EngineError: when the old one cannot be built again by itself as it was.
     """
 
-    def __init__(self, bundle: Path, precision: Precision, engine: Path, why: str) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision, engine: Path, why: str) -> None:
         self._engine, self._why = engine, why
         self._began_s = time.monotonic()
         old = read_fingerprint(engine)
@@ -59,7 +60,7 @@ class EngineRebuild:
             raise EngineError(
                 f"{why}; its INT8 ranges are TensorRT's own, of pictures that only who built it "
                 "knows, so it is not built anew by itself: run gasedge build-engine "
-                f"{bundle} --{precision} --own-ranges FOLDER, or without --own-ranges for the "
+                f"{bundle.path} --{precision} --own-ranges FOLDER, or without --own-ranges for the "
                 "bundle's ranges"
             )
         settings = _settings(old)
@@ -67,7 +68,8 @@ class EngineRebuild:
         self._said = self._folder / "said"
         command = python_command(
             "gasedge.cli",
-            *("--quiet", "build-engine", str(bundle), f"--{precision}"),
+            *("--quiet", "build-engine", str(bundle.path), f"--{precision}"),
+            *("--manifest", bundle.manifest_sha256),
             *("--out", str(self._folder), *settings),
         )
         try:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from contract.atomic import new_file
 from contract.errors import ConfigError
+from contract.signing import trusted_bundle
 from edge_runtime.model import open_model
+from edge_runtime.model_trust import trust_of
 from edge_runtime.replay.arrivals import arrivals_of, require_an_end, segmented_ahead
 from edge_runtime.replay.transcript import Transcript
 from edge_runtime.replay.virtual_daemon import VirtualDaemon
@@ -78,11 +80,12 @@ def replay(
     config = config.model_copy(update={"camera": cameras, "model": model_config})
     # an answer about a wrong OUT must not wait for the model
     with new_file(out) as partial, partial.open("w", encoding="utf-8") as file:
-        model = open_model(config.model)
+        bundle = trusted_bundle(config.model.bundle, trust_of(config))
+        model = open_model(config.model, bundle)
         with model, ExitStack() as cleanup:
             shadow = None
             if config.drift.every:
-                shadow = open_shadow(config.model, config.drift)
+                shadow = open_shadow(config.model, config.drift, bundle)
                 cleanup.callback(shadow.close)
             head = {
                 "cameras": {c.name: _named(u) for c, u in zip(cameras, uris, strict=True)},

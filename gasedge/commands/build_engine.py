@@ -47,6 +47,7 @@ _log = logging.getLogger(__name__)
     type=click.Path(path_type=Path),
     help="With --int8: folder of pictures that TensorRT up to 10 takes its own ranges from.",
 )
+@click.option("--manifest", metavar="SHA256", help="Of the bundle's manifest: refuse any other.")
 @click.option("--unverified", is_flag=True, help="Do not look into the engine for its precision.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(  # noqa: PLR0913 - one argument per option
@@ -63,6 +64,7 @@ def command(  # noqa: PLR0913 - one argument per option
     level: int | None,
     max_reformats: int | None,
     own_ranges: Path | None,
+    manifest: str | None,
     unverified: bool,
     as_json: bool,
 ) -> None:
@@ -76,7 +78,7 @@ def command(  # noqa: PLR0913 - one argument per option
     from contract.bundle import Bundle
     from export.engine import BuildOptions, build_engine, size_range
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, manifest_sha256=manifest)
     built = build_engine(
         opened,
         Precision(precision),

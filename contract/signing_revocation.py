@@ -1,0 +1,97 @@
+"""The list of what is no longer trusted: keys, models and single manifests, signed as bundles are.
+
+A JSON file with `signed`, the list, and `signature`, the Ed25519 signature of the list's canonical
+bytes in hexadecimal. It differs from a manifest in its fields, so neither passes for the other.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contract.atomic import write_bytes
+from contract.bundle import canonical_json
+from contract.errors import IntegrityError
+from contract.plain_file import read_plain
+from contract.signing import SIGNATURE_BYTES, Revoked, Trust, signer_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RevocationList", "read_revocations", "write_revocations"]
+
+_LARGEST = 1 << 20  # bytes
+
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Why = Annotated[str, Field(max_length=200)]
+
+
+class RevocationList(BaseModel):
+    """What is revoked, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["gasedge-revocation"] = "gasedge-revocation"
+    schema_version: Annotated[int, Field(ge=1, le=1)] = 1
+    issue: Annotated[int, Field(ge=0)] = 0  # counts up with each change
+    issued_at: str = ""  # ISO 8601, UTC
+    keys: dict[KeyId, Why] = {}
+    models: dict[ModelId, Why] = {}
+    manifests: dict[Sha256, Why] = {}
+
+    @property
+    def revoked(self) -> Revoked:
+        """What a device asks."""
+        return Revoked(frozenset(self.keys), frozenset(self.models), frozenset(self.manifests))
+
+
+def read_revocations(path: Path, keys: tuple[bytes, ...]) -> RevocationList:
+    """The list in a file.
+
+    Args:
+        path: the file.
+        keys: raw public keys; any of them may have signed it.
+
+    Raises:
+        IntegrityError: when it cannot be read, is no list, or is signed by none of the keys.
+    """
+    data = read_plain(path.resolve(), most=_LARGEST)
+    try:
+        content = json.loads(data)
+        signed, signature = content["signed"], bytes.fromhex(content["signature"])
+        whole = canonical_json({"signature": signature.hex(), "signed": signed}) == data
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise IntegrityError(f"{path}: is no list made by gasedge bundle revoke") from error
+    if not whole or len(signature) != SIGNATURE_BYTES:
+        raise IntegrityError(f"{path}: is not as gasedge bundle revoke wrote it; fetch it again")
+    how = "fetch it again, or make it anew by gasedge bundle revoke"
+    signer_of(canonical_json(signed), signature, Trust(keys), what=str(path), how=how)
+    try:
+        return RevocationList.model_validate(signed)
+    except ValidationError as error:
+        says = error.errors()[0]["msg"]
+        raise IntegrityError(f"{path}: is no list of revocations ({says})") from error
+
+
+def write_revocations(path: Path, revoked: RevocationList, key: Any) -> RevocationList:
+    """Sign the next issue of a list and write it.
+
+    Args:
+        path: the file.
+        revoked: what it holds.
+        key: an Ed25519 private key of the package cryptography.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+    """
+    now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+    issue = revoked.model_copy(update={"issue": revoked.issue + 1, "issued_at": now})
+    signed = issue.model_dump(mode="json")
+    signature = key.sign(canonical_json(signed)).hex()
+    write_bytes(path, canonical_json({"signature": signature, "signed": signed}))
+    return issue

@@ -1,0 +1,93 @@
+"""Which models this device lets run: the keys of its configuration, what is revoked, how old.
+
+A signature says that a bundle was right once. The rollback counter keeps an attacker, or a mistake,
+from bringing back one that is known to be bad: the highest that ran here is kept on the device.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contract.atomic import write_text
+from contract.errors import ConfigError, GasedgeError, IntegrityError
+from contract.plain_file import read_plain
+from contract.signing import Revoked, Trust
+from contract.signing_key import read_public_keys
+from contract.signing_revocation import read_revocations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_runtime.config import DaemonConfig
+
+__all__ = ["COUNTER", "NO_KEYS", "keep_counter", "kept_counter", "trust_of"]
+
+_log = logging.getLogger(__name__)
+
+COUNTER = "model-counter.json"
+NO_KEYS = (
+    "trust.keys: names no public key, and a daemon runs signed models only; sign yours (gasedge "
+    'bundle keygen, then sign) and write [trust] keys = ["signing.pub"]'
+)
+_LARGEST = 1 << 10
+
+
+class _Counter(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rollback_counter: int = Field(ge=0)
+
+
+def trust_of(config: DaemonConfig) -> Trust:
+    """What the configuration and this device's memory let run, read anew.
+
+    Raises:
+        ConfigError: when no key is configured or one cannot be read.
+        IntegrityError: when the list of what is revoked, or the kept counter, cannot be believed.
+    """
+    if not config.trust.keys:
+        raise ConfigError(NO_KEYS)
+    keys = read_public_keys(config.trust.keys)
+    listed = config.trust.revoked
+    revoked = Revoked() if listed is None else read_revocations(listed, keys).revoked
+    return Trust(keys, revoked, kept_counter(config.plant.state_dir))
+
+
+def kept_counter(folder: Path | None) -> int:
+    """The highest rollback counter that ran here; 0 where nothing is kept.
+
+    Raises:
+        IntegrityError: when the file is there and is not what was written.
+    """
+    if folder is None:
+        return 0
+    path = folder / COUNTER
+    if not path.is_symlink() and not path.exists():
+        return 0
+    try:
+        data = read_plain(path, most=_LARGEST)
+        return _Counter.model_validate_json(data).rollback_counter
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{path}: is damaged, so that nobody can say which models are too old; write "
+            '{"rollback_counter": N} into it, N being that of the model that ran here'
+        ) from error
+
+
+def keep_counter(folder: Path | None, counter: int) -> None:
+    """Remember the rollback counter of a model that runs, where it is higher than before.
+
+    A disk that does not take it keeps no model from running: it is said and tried again next time.
+    """
+    if folder is None or counter == 0:
+        return
+    try:
+        if counter > kept_counter(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_text(folder / COUNTER, _Counter(rollback_counter=counter).model_dump_json())
+            _log.info("models with a rollback counter below %d run here no more", counter)
+    except (GasedgeError, OSError) as error:
+        _log.error("the rollback counter %d is not kept: %s", counter, error)
