@@ -1,0 +1,96 @@
+"""Does one fault after another to a daemon and says what came of each."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from contract.errors import GasedgeError
+
+from .fault import Fault, Outcome, WrongError
+from .reading import Judged, Shown, judge
+from .rig import Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["outcomes"]
+
+
+_BEFORE_S = 1.0  # of a daemon as it should be, before each fault
+
+
+def outcomes(faults: Iterable[Fault], folder: Path, bundle: Path) -> Iterator[Outcome]:
+    """Do each fault; those of one setting that follow each other share a daemon.
+
+    Args:
+        faults: in their order.
+        folder: for all files.
+        bundle: what the daemons run.
+    """
+    with contextlib.ExitStack() as stack:
+        rig: Rig | None = None
+        for number, fault in enumerate(faults):
+            why = fault.needs()
+            if why:
+                yield Outcome(fault, None, "", None, "", (), skipped=why)
+                continue
+            try:
+                if rig is None or rig.setting is not fault.setting:
+                    stack.close()
+                    rig = None
+                    place = folder / f"{number:02d}-{fault.setting.name}"
+                    rig = stack.enter_context(Rig(place, bundle, fault.setting))
+                outcome = _done(fault, rig)
+            except GasedgeError as error:
+                outcome = Outcome(fault, None, "", None, "?", (str(error),))
+            yield outcome
+            if outcome.faults:  # what is wrong now must not spoil the next row
+                stack.close()
+                rig = None
+
+
+def _done(fault: Fault, rig: Rig) -> Outcome:
+    rig.settle(fault.recover_s)
+    time.sleep(_BEFORE_S)
+    rig.watch.forget()
+    rig.watch.false.clear()
+    complaints: list[str] = []
+    begin_s = end_s = time.monotonic()
+    try:
+        with fault.do(rig) as begin_s:
+            time.sleep(max(0.0, begin_s + fault.hold_s - time.monotonic()))
+            end_s = time.monotonic()
+    except WrongError as error:
+        complaints.append(str(error))
+    first = judge(rig.watch.readings(1), fault.shown, fault.told, begin_s=begin_s, end_s=end_s)
+    second = judge(
+        rig.watch.readings(2), fault.other, type(fault.told)(0), begin_s=begin_s, end_s=end_s
+    )
+    for name, judged in (("camera 1", first), ("camera 2", second)):
+        if not judged.is_right:
+            complaints.append(f"{name}: {judged.shown}")
+    recovered_s: float | None = None
+    try:
+        rig.settle(fault.recover_s)
+        recovered_s = time.monotonic() - end_s
+    except WrongError as error:
+        complaints.append(str(error))
+    complaints += rig.watch.false[:1]
+    lost = rig.records.lost()
+    complaints += lost
+    return Outcome(
+        fault,
+        _told_s(fault, first),
+        first.shown,
+        recovered_s,
+        "; ".join(lost) or "0",
+        tuple(complaints),
+    )
+
+
+def _told_s(fault: Fault, judged: Judged) -> float | None:
+    """When it was detected; what must not show has no such moment."""
+    return None if fault.shown is Shown.WATCHED else judged.detected_s
