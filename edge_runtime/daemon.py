@@ -1,7 +1,7 @@
 """The children of `gasedge run`: frames, plant, OPC UA and the recorder, a process each.
 
-Each says that it lives with a byte a second on its standard output; one that falls silent is killed
-by the supervisor, whatever holds it.
+Each says with a byte a second on its standard output that it starts or serves; one whose loops do
+not come round says nothing and is killed by the supervisor, whatever holds it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
 from contract.packages import need
+from edge_runtime.beat import HUNG, Beat
 from edge_runtime.config import load_daemon_config
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 SOCKET = "plant.sock"
 _ALIVE_S = 1.0
-_HUNG_S = 10.0  # an event loop that did nothing for so long hangs
 _AFTER_PLANT = 10  # what a flood of clients asks comes after alarms and the other interfaces
 _AFTER_FRAMES = 5  # a third of the frames process' share of a busy core, whatever clients ask
 
@@ -75,6 +76,7 @@ def main(arguments: list[str]) -> int:
 def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end: bool) -> int:
     from edge_runtime.drill_door import DrillDoor, door_path
     from edge_runtime.model import ModelOpener
+    from edge_runtime.model_trust import keep_counter, trust_of
     from edge_runtime.overlay_video import OverlayVideo
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.plant.link import PlantLink
@@ -87,7 +89,10 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
     with contextlib.ExitStack() as cleanup:
         link = cleanup.enter_context(PlantLink(folder / SOCKET))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
-        opener = cleanup.enter_context(ModelOpener())
+        state_dir = config.plant.state_dir
+        opener = cleanup.enter_context(
+            ModelOpener(partial(trust_of, config), partial(keep_counter, state_dir))
+        )
         raw = None
         if config.plant.evidence is not None:  # its own link: encoding holds up no value
             raw = cleanup.enter_context(PlantLink(folder / SOCKET))
@@ -96,7 +101,7 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         )
         if config.plant.state_dir is not None:
             cleanup.enter_context(DrillDoor(door_path(config.plant.state_dir), pipeline))
-        cleanup.enter_context(_says_that_it_lives(lambda: not pipeline.is_hung))
+        cleanup.enter_context(_says_how_it_does(pipeline.word))
         return pipeline.run(stop, until_end=until_end)
 
 
@@ -105,13 +110,16 @@ def _plant(config: DaemonConfig, socket: Path) -> int:
     from edge_runtime.plant.gateway import run_gateway
 
     os.nice(_AFTER_FRAMES)
-    with _says_that_it_lives(lambda: True):
+    beat = Beat(time.monotonic())
+    with _says_how_it_does(beat.word):
         run_gateway(
             config.plant,
             [camera.name for camera in config.camera],
             socket,
             watched=watched_cameras(config),
             config_sha256=config.sha256,
+            device=config.device,
+            beat=lambda: beat.mark(time.monotonic()),
         )
     return 0
 
@@ -123,14 +131,14 @@ def _opcua(config: DaemonConfig, folder: Path) -> int:
     need("asyncua", extra="scada")
     process = need("edge_runtime.plant.opcua_process", extra="scada")
     os.nice(_AFTER_PLANT)
-    beats = [float("inf")]  # it takes its time to make the first
-    with _says_that_it_lives(lambda: time.monotonic() - beats[0] < _HUNG_S):
+    beat = Beat(time.monotonic())
+    with _says_how_it_does(beat.word):
         process.run_opcua(
             config.plant,
             [camera.name for camera in config.camera],
             folder / RELAY,
             longest_s={each.name: each.config.shelve_max_s for each in watched_cameras(config)},
-            beat=lambda: beats.__setitem__(0, time.monotonic()),
+            beat=lambda: beat.mark(time.monotonic()),
         )
     return 0
 
@@ -141,28 +149,32 @@ def _recorder(config: DaemonConfig, folder: Path) -> int:
 
     need("cv2", extra="cpu").setNumThreads(1)
     os.nice(_AFTER_PLANT)
-    beats = [time.monotonic()]
-    with _says_that_it_lives(lambda: time.monotonic() - beats[0] < _HUNG_S):
+    beat = Beat(time.monotonic())
+    with _says_how_it_does(beat.word):
         run_recorder(
             config.plant,
             [camera.name for camera in config.camera],
             folder / RELAY,
             config_sha256=config.sha256,
-            beat=lambda: beats.__setitem__(0, time.monotonic()),
+            beat=lambda: beat.mark(time.monotonic()),
         )
     return 0
 
 
 @contextlib.contextmanager
-def _says_that_it_lives(lives: Callable[[], bool]) -> Iterator[None]:
-    """Write a byte a second to standard output while `lives` says so."""
+def _says_how_it_does(word: Callable[[float], bytes]) -> Iterator[None]:
+    """Write what `word` says of a monotonic time to standard output, once a second."""
     done = threading.Event()
 
     def say() -> None:
+        hung = False
         with contextlib.suppress(OSError):
             while not done.wait(_ALIVE_S):
-                if lives():
-                    os.write(sys.stdout.fileno(), b".")
+                said = word(time.monotonic())
+                if said == HUNG and not hung:
+                    _log.error("this process makes no progress: a disk, a library or the GPU hangs")
+                hung = said == HUNG
+                os.write(sys.stdout.fileno(), said)
 
     thread = threading.Thread(target=say, name="gasedge-alive", daemon=True)
     thread.start()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
+from edge_runtime.beat import HUNG, SERVING, STARTING
 from edge_runtime.camera_state import ModelFacts, camera_state_of
 from edge_runtime.drill import Drill
 from edge_runtime.latest import LatestFrame
@@ -201,6 +202,19 @@ class Pipeline:
             faults |= line.code
         return Standing(self._segmented_s, self._run_s, faults)
 
+    def word(self, now_s: float) -> bytes:
+        """What the frames process may say of itself: capture, inference and publishing at once.
+
+        A camera that gives no picture is no reason to be silent: its reader comes round, tries
+        again and is told to the plant. A thread that does not come round is.
+        """
+        told_s = self._told_s
+        if told_s is None:
+            return STARTING
+        silent = now_s - told_s > _HUNG_S
+        stuck = any(line.reader.is_hung(now_s) for line in self._lines)
+        return HUNG if silent or stuck or self.is_hung else SERVING
+
     def begin_drill(self, camera: str, seconds: float) -> str:
         """Lay a made-up leak beside what a camera sees; why not, or ""."""
         line = next((each for each in self._lines if each.camera.name == camera), None)
@@ -275,7 +289,9 @@ class Pipeline:
         state = camera_state_of(self._config, camera, unit)
         # a replay would be half over by the time a model is loaded
         may_begin = self._may_replay if uri.is_test else None
-        reader = CameraReader(camera.name, uri, slot, may_begin=may_begin)
+        # a GPU makes the network's input of any layout by itself
+        native = self._config.model.on_gpu
+        reader = CameraReader(camera.name, uri, slot, may_begin=may_begin, native=native)
         return _Line(camera, slot, reader, state, uri.every)
 
     def _opened_model(self, stop: threading.Event, *, until_end: bool) -> RunningModel | None:
@@ -418,7 +434,13 @@ class Pipeline:
         mask = segmentation.mask[0]
         now_s = time.monotonic()
         line.state.segmented(
-            frame, mask, segmentation.score[0], fit, now_s, model_sha256=model.facts.sha256
+            frame,
+            mask,
+            segmentation.score[0],
+            fit,
+            now_s,
+            model_sha256=model.facts.sha256,
+            cells=segmentation.cells,
         )
         if model is self._succession.model:
             line.before = None
@@ -490,6 +512,7 @@ class Pipeline:
         try:
             while not stop.wait(STATUS_S):
                 self._publish_all()
+                self._told_s = time.monotonic()
         except Exception:  # noqa: BLE001 - whatever it is, it must not go unnoticed
             # without this thread a lost camera would go unnoticed: a new process is better
             _log.exception("the status thread failed")

@@ -1,7 +1,9 @@
 """The parent of `gasedge run`: keeps the frames process, the plant process and others alive.
 
 It does nothing else, so there is little in it that could fail. When the frames process is gone the
-plant process says *unknown* by itself; when the plant process is gone the frames go on.
+plant process says *unknown* by itself; when the plant process is gone the frames go on. A child
+that hangs or takes too much memory is ended and started again; systemd, where it started us, is
+told how all of them stand.
 """
 
 from __future__ import annotations
@@ -19,13 +21,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
+from edge_runtime.beat import SERVING
 from edge_runtime.child_process import end_group, python_command
 from edge_runtime.config import load_daemon_config
+from edge_runtime.device.feeding import Feeding, Progress
+from edge_runtime.device.memory import allowed_bytes, resident_bytes
+from edge_runtime.device.sd_notify import Notifier
 from edge_runtime.restart import RestartPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
+
+    from edge_runtime.config import DaemonConfig
 
 __all__ = ["INTERRUPTED", "supervise"]
 
@@ -36,20 +44,28 @@ _SILENT_S = 15.0  # a child says that it lives every second
 _FIRST_WORD_S = 120.0  # importing and loading on a small board takes its time
 _PATIENCE_S = 5.0  # to finish a video or close its servers
 _TICK_MS = 100
+_WEIGH_S = 1.0  # between two looks at a child's memory
 
 
 class _Child:
-    """One child process and its restarts."""
+    """One child process and its restarts.
 
-    def __init__(self, role: str, command: list[str]) -> None:
+    Args:
+        role: what it is called.
+        command: that starts it.
+        memory: bytes that it may hold; None takes no notice.
+    """
+
+    def __init__(self, role: str, command: list[str], memory: int | None = None) -> None:
         self.role = role
         self.policy = RestartPolicy()
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        self.has_served = False  # ever
         self._command = command
-        self._started_s = 0.0
-        self._heard_s = 0.0
-        self._next_s = 0.0
+        self._memory = memory
+        self._serves = self._spoke = False  # since its start; since it was last asked
+        self._started_s = self._heard_s = self._weighed_s = self._next_s = 0.0
 
     def start(self) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -59,19 +75,35 @@ class _Child:
             start_new_session=True,  # Ctrl-C is for the parent, who ends its children in order
         )
         self.starts += 1
+        self._serves = self._spoke = False
         self._started_s = time.monotonic()
         self._heard_s = self._started_s + _FIRST_WORD_S - _SILENT_S
 
     def listen(self) -> None:
-        """Take in what the child said; kill it when it is silent for too long."""
+        """Take in what the child said; kill it when it is silent for too long, or too large."""
         if self.process is None or self.process.stdout is None:
             return
         pipe = self.process.stdout.fileno()
-        if select.select([pipe], [], [], 0)[0] and os.read(pipe, 4096):
-            self._heard_s = time.monotonic()
-        if time.monotonic() - self._heard_s > _SILENT_S:
+        now_s = time.monotonic()
+        if select.select([pipe], [], [], 0)[0] and (said := os.read(pipe, 4096)):
+            self._heard_s = now_s
+            if SERVING in said:
+                self._serves = self._spoke = self.has_served = True
+        if now_s - self._heard_s > _SILENT_S:
             _log.error("the %s process hangs and is killed", self.role)
             end_group(self.process)
+        elif self._memory is not None and now_s - self._weighed_s >= _WEIGH_S:
+            self._weighed_s = now_s
+            held = resident_bytes(self.process.pid) or 0
+            if held > self._memory:
+                _log.error(
+                    "the %s process holds %d MiB of memory, %d are allowed, and is ended: see "
+                    "[device] memory_mb",
+                    self.role,
+                    held >> 20,
+                    self._memory >> 20,
+                )
+                end_group(self.process)
 
     def ended(self) -> int | None:
         """The exit code of a child that just ended; its restart is planned."""
@@ -80,6 +112,7 @@ class _Child:
         code = int(self.process.returncode)
         end_group(self.process)  # what it started goes with it
         self.process = None
+        self._serves = self._spoke = False
         now_s = time.monotonic()
         wait_s = self.policy.ended(now_s, now_s - self._started_s, random.random())
         self._next_s = now_s + wait_s
@@ -88,6 +121,24 @@ class _Child:
     def restart_if_due(self) -> None:
         if self.process is None and time.monotonic() >= self._next_s:
             self.start()
+
+    @property
+    def progress(self) -> Progress:
+        """What it did since `forget_progress`."""
+        if self._spoke:
+            return Progress.MADE
+        # one that serves and falls silent hangs; one that is silent from the start may still come
+        return Progress.NONE if self._serves else Progress.IN_REPAIR
+
+    def forget_progress(self) -> None:
+        self._spoke = False
+
+    @property
+    def standing(self) -> str:
+        """How it stands, for who reads the service's status; "" when it serves."""
+        if self.process is None:
+            return f"{self.role} is down, next start in {self.wait_s:.0f} s"
+        return "" if self._serves else f"{self.role} starts"
 
     @property
     def wait_s(self) -> float:
@@ -124,21 +175,26 @@ def supervise(
         ConfigError: when a child cannot work with the configuration.
     """
     deadline_s = None if duration_s is None else time.monotonic() + duration_s
+    settings = load_daemon_config(config)
     with contextlib.ExitStack() as cleanup:
         stopped = cleanup.enter_context(_stop_signals())
+        manager = cleanup.enter_context(Notifier())
         # made by mkdtemp with mode 0700: nobody else may speak to the plant process
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gasedge-")))
         common = [str(config), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
-        beside = [("plant", ()), ("frames", frames), *((role, ()) for role in _beside(config))]
+        beside = [("plant", ()), ("frames", frames), *((role, ()) for role in _beside(settings))]
+        memory = allowed_bytes(settings.device.memory_mb)
         children = [
-            _Child(role, python_command("edge_runtime.daemon", role, *common, *more))
+            _Child(role, python_command("edge_runtime.daemon", role, *common, *more), memory)
             for role, more in beside
         ]
         for child in children:
             cleanup.callback(child.close)
             child.start()
+        cleanup.callback(manager.say, "STOPPING=1")
+        report = _Report(manager)
         while stopped() is None:
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return 0
@@ -150,14 +206,37 @@ def supervise(
                     if done is not None:
                         return done
                 child.restart_if_due()
+            report.tell(children, time.monotonic())
             select.select([], [], [], _TICK_MS / 1000)
         return INTERRUPTED if stopped() == signal.SIGINT else 0
 
 
-def _beside(config: Path) -> list[str]:
+class _Report:
+    """Tells systemd how the children stand."""
+
+    def __init__(self, manager: Notifier) -> None:
+        self._manager = manager
+        self._ready = False
+        self._feeding = (
+            None if manager.watchdog_s is None else Feeding(manager.watchdog_s, time.monotonic())
+        )
+
+    def tell(self, children: Sequence[_Child], now_s: float) -> None:
+        standing = "; ".join(each.standing for each in children if each.standing)
+        self._manager.status(standing or "every process serves")
+        if not self._ready and all(each.has_served for each in children):
+            self._ready = True
+            self._manager.say("READY=1")
+        progress = [each.progress for each in children]
+        if self._feeding is not None and self._feeding.is_due(now_s, progress):
+            self._manager.say("WATCHDOG=1")
+            for child in children:
+                child.forget_progress()
+
+
+def _beside(config: DaemonConfig) -> list[str]:
     """The processes that this configuration asks for beside frames and plant."""
-    plant = load_daemon_config(config).plant
-    tables = {"opcua": plant.opcua, "recorder": plant.evidence}
+    tables = {"opcua": config.plant.opcua, "recorder": config.plant.evidence}
     return [role for role, table in tables.items() if table is not None]
 
 

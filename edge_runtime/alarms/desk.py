@@ -29,9 +29,10 @@ from edge_runtime.alarms.signs import failure_sign, leak_sign, ne107_sign, zone_
 from edge_runtime.alarms.tag_values import OwnWord, own_word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from contract.alarms import Action, Alarm
+    from contract.tags import Value
     from edge_runtime.alarms.machine import AlarmMachine, Memory, Now
     from edge_runtime.database import Database
     from edge_runtime.outbox import Figures
@@ -88,6 +89,7 @@ class Desk:
         }
         self._words: dict[str, OwnWord] = {}
         self._config_sha256 = config_sha256
+        self._device: dict[str, Value] = {}
         self._listeners: list[Callable[[Alarm], None]] = []
         self._refusals = Refusals()
         self._reasons: dict[str, str] = {}
@@ -135,6 +137,17 @@ class Desk:
         else:
             self._reasons[reason] = text
             _log.warning("maintenance: %s", text)
+
+    def tell_device(self, values: dict[str, Value]) -> None:
+        """Take in the tags of the device itself, which are told with every camera."""
+        if values != self._device:
+            self._device = values
+            self._words.clear()
+
+    @property
+    def device(self) -> Mapping[str, Value]:
+        """The tags of the device itself, as told last."""
+        return self._device
 
     def audit(self, entry: Entry) -> bool:
         """See `AlarmDesk.audit`; too many refusals a minute are counted, not written singly."""
@@ -330,6 +343,7 @@ class Desk:
             device=device,
             figures=self._counts,
             config_sha256=self._config_sha256,
+            more=self._device,
         )
 
 

@@ -43,6 +43,7 @@ def own_word(
     device: HealthCode,
     figures: Figures | None,
     config_sha256: str = "",
+    more: Mapping[str, Value] | None = None,
 ) -> OwnWord:
     """The word of the plant process on a camera.
 
@@ -53,11 +54,13 @@ def own_word(
         device: warnings that concern the device.
         figures: of the outbox, None without one.
         config_sha256: of all settings, "" where nobody knows.
+        more: tags of the device itself.
     """
     leaks = [each for each in alarms if each.kind is AlarmKind.LEAK]
     watched = [each for each in alarms if each.kind in (AlarmKind.LEAK, AlarmKind.FAILURE)]
     chattering = any(each.chattering for each in alarms)
     values: dict[str, Value] = {
+        **(more or {}),
         "Leak/Unacked": any(each.state in _HEARD for each in leaks),
         "Leak/EventCount": min(count, _LARGEST),
         "Health/Inhibited": any(each.state in _INHIBITED for each in watched),

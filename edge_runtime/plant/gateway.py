@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.alarms.desk import WatchedCamera
+from edge_runtime.plant.device_told import DeviceTold, folders
 from edge_runtime.plant.drill_audit import DrillAudit
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.keeping import keeping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from contract.tags import Quality
     from edge_runtime.alarms.desk import Desk
+    from edge_runtime.device.config import DeviceConfig
     from edge_runtime.plant.config import PlantConfig
     from edge_runtime.plant.freshness import Published
     from edge_runtime.plant.keeping import Keeping
@@ -53,6 +55,8 @@ def run_gateway(
     *,
     watched: Sequence[WatchedCamera] = (),
     config_sha256: str = "",
+    device: DeviceConfig | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve the plant until SIGTERM or SIGINT; the process' main thread runs it.
 
@@ -62,6 +66,8 @@ def run_gateway(
         socket_path: Unix socket that `PlantLink` connects to, in a folder of its own.
         watched: how the alarms of each camera behave; without it, by default.
         config_sha256: of the whole configuration, for the audit journal.
+        device: when heat, disk and clock of the device are told; None does not watch them.
+        beat: called whenever the process' loop comes round.
 
     Raises:
         ConfigError: when an address is taken or a setting cannot be used.
@@ -74,7 +80,8 @@ def run_gateway(
         )
     watched = watched or [WatchedCamera(name) for name in cameras]
     with keeping(config, watched, config_sha256=config_sha256, consumers=consumers(config)) as kept:
-        asyncio.run(_serve(config, cameras, socket_path, kept, config_sha256))
+        watching = None if device is None else DeviceTold(kept.desk, device, folders(config))
+        asyncio.run(_serve(config, cameras, socket_path, kept, config_sha256, watching, beat))
 
 
 async def _serve(
@@ -83,6 +90,8 @@ async def _serve(
     socket_path: Path,
     kept: Keeping,
     config_sha256: str,
+    device: DeviceTold | None,
+    beat: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -110,7 +119,9 @@ async def _serve(
         await stack.enter_async_context(relay)
         await stack.enter_async_context(receive(board, socket_path))
         _log.info("the plant gateway serves %d cameras", len(cameras))
-        watching = _watch(board, kept.desk, offer, stop)
+        if device is not None:
+            stack.enter_context(device.watched(loop))
+        watching = _watch(board, kept.desk, offer, stop, beat)
         watch = asyncio.create_task(watching, name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())
         # the watch ends with `stop` only: if it fails, the whole process fails, loudly
@@ -120,7 +131,11 @@ async def _serve(
 
 
 async def _watch(
-    board: Board, desk: Desk, offer: Callable[[Published], None], stop: asyncio.Event
+    board: Board,
+    desk: Desk,
+    offer: Callable[[Published], None],
+    stop: asyncio.Event,
+    beat: Callable[[], None],
 ) -> None:
     """Judge alarms and publish what is true now; log a camera's quality.
 
@@ -129,6 +144,7 @@ async def _watch(
     qualities: dict[str, Quality] = {}
     drills = DrillAudit(desk)
     while not stop.is_set():
+        beat()
         board.news.clear()
         desk.tick()
         for camera in board.cameras:

@@ -27,6 +27,9 @@ __all__ = ["CameraReader", "Phase", "ReaderStatus"]
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.1  # how late a stop may be seen
+_HUNG_S = 90.0  # longer than any wait for a camera
+_STEADY_S = 10.0  # a connection that held so long was a good one
+_FLAPPING_S = 5.0  # at most between two attempts on a camera that does give pictures
 
 
 class Phase(Enum):
@@ -57,6 +60,7 @@ class CameraReader(Closing):
         uri: its source.
         slot: where the newest frame goes.
         may_begin: a replay is made ready, but begins only when this is set; None begins at once.
+        native: take grey and NV12 pictures as they come; else all are BGR.
         connect_timeout_s: how long a decoder may take to give its first picture.
         frame_timeout_s: how long a picture may take after that before the decoder is killed.
     """
@@ -68,6 +72,7 @@ class CameraReader(Closing):
         slot: LatestFrame,
         *,
         may_begin: threading.Event | None = None,
+        native: bool = False,
         connect_timeout_s: float = 10.0,
         frame_timeout_s: float = 2.0,
     ) -> None:
@@ -75,6 +80,7 @@ class CameraReader(Closing):
         self._uri = uri
         self._slot = slot
         self._may_begin = may_begin
+        self._native = native
         self._connect_timeout_s = connect_timeout_s
         self._frame_timeout_s = max(frame_timeout_s, 3 / uri.fps if uri.fps else 0.0)
         self._stop = threading.Event()
@@ -82,11 +88,19 @@ class CameraReader(Closing):
             target=self._run, name=f"gasedge-reader-{camera}", daemon=True
         )
         self._noted: set[str] = set()
+        self._attempts = 0  # since a connection held
+        self._turned_s: float | None = None  # when the thread last came round
         self.status = ReaderStatus()
 
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
+
+    def is_hung(self, now_s: float) -> bool:
+        """Whether the thread that reads has not come round for far too long, or has died."""
+        if self._turned_s is None or self.status.phase is Phase.ENDED or self._stop.is_set():
+            return False
+        return now_s - self._turned_s > _HUNG_S or not self._thread.is_alive()
 
     def close(self) -> None:
         """Stop reading and end the decoder; a second call does nothing."""
@@ -100,11 +114,15 @@ class CameraReader(Closing):
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._turned_s = time.monotonic()
             self._became(Phase.CONNECTING, self.status.detail)
             try:
-                with Decoder(self._uri, self._stop.is_set, self._note) as decoder:
+                with Decoder(
+                    self._uri, self._stop.is_set, self._note, native=self._native
+                ) as decoder:
                     self.status = replace(self.status, decoder_pid=decoder.pid)
                     while self._may_begin is not None and not self._may_begin.wait(_LOOK_S):
+                        self._turned_s = time.monotonic()
                         if self._stop.is_set():
                             return
                     self._read(decoder)
@@ -121,11 +139,15 @@ class CameraReader(Closing):
 
     def _read(self, decoder: Decoder) -> None:
         timeout_s = self._connect_timeout_s
+        begun_s = time.monotonic()
         while not self._stop.is_set():
             read = decoder.read(timeout_s)
+            self._turned_s = time.monotonic()
             if read is None:
                 return
             header, picture = read
+            if self._turned_s - begun_s > _STEADY_S:
+                self._attempts = 0  # one picture alone proves nothing
             if timeout_s != self._frame_timeout_s:
                 timeout_s = self._frame_timeout_s
                 _log.info(
@@ -136,6 +158,7 @@ class CameraReader(Closing):
                     header.height,
                 )
             while self._uri.every and not self._slot.wait_until_taken(_LOOK_S):
+                self._turned_s = time.monotonic()
                 if self._stop.is_set():
                     return
             captured = self.status.captured + 1
@@ -155,7 +178,10 @@ class CameraReader(Closing):
 
     def _wait(self, detail: str) -> None:
         failures = self.status.failures + 1
-        delay_s = back_off_s(failures, random.random())
+        self._attempts += 1
+        cap_s = _FLAPPING_S if failures == 1 and self.status.captured else 30.0
+        delay_s = back_off_s(self._attempts, random.random(), cap_s=cap_s)
+        self._turned_s = time.monotonic()
         _log.warning("camera %s: %s; next attempt in %.1f s", self._camera, detail, delay_s)
         self.status = replace(
             self.status, phase=Phase.WAITING, detail=detail, failures=failures, decoder_pid=0

@@ -1,0 +1,1 @@
+"""The device itself: heat, power, clock, disk, memory, its daily check and what systemd is told."""
