@@ -46,7 +46,7 @@ class Teller:
         self._note("opened")
         line.say(Message("tells/teller", b"here", qos=1))
 
-    def heard(self, line, topic, payload):
+    def heard(self, line, topic, payload, *, retained):
         self._note(f"heard {payload.decode()}")
         if payload == b"leave":
             line.leave()

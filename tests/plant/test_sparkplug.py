@@ -162,6 +162,23 @@ def test_a_dead_broker_is_passed_over_and_what_was_missed_comes_as_history(
         until(past, within_s=20)
 
 
+def test_a_command_that_lay_at_the_broker_before_is_not_obeyed(broker, gateway_on):
+    kept, now = (
+        encode_payload(Payload(1, (Metric(name, None, 1, DataType.BOOLEAN, value=True),)))
+        for name in ("Alarm/north.leak/Acknowledge", "Alarm/north.failure/Acknowledge")
+    )
+    with Listener(broker.port) as host:
+        host.publish(NCMD, kept, retain=True)
+        try:
+            with gateway_on(broker.url, commands="operator") as gateway:
+                until(lambda: host.of("NBIRTH"))
+                host.publish(NCMD, now)
+                until(lambda: gateway.said("acknowledge north.failure"))
+                assert not gateway.said("acknowledge north.leak")
+        finally:
+            host.publish(NCMD, b"", retain=True)
+
+
 def test_an_operator_acknowledges_over_mqtt_only_where_that_is_allowed(plant, broker, gateway_on):
     name = "Alarm/north.leak/Acknowledge"
     ask = encode_payload(Payload(1, (Metric(name, None, 1, DataType.BOOLEAN, value=True),)))

@@ -304,6 +304,20 @@ def test_operational_behavior_data_commands_rebirth_action(bench):
     assert bench.command(false).out == ()
 
 
+def test_a_command_that_the_broker_kept_is_refused(plant):
+    """It would be obeyed anew at every connection, and acknowledge what nobody has seen."""
+    bench = Bench(plant, commands=Role.OPERATOR)
+    bench.connect()
+    bench.wait(5.0)
+    asked = Metric("Alarm/north.leak/Acknowledge", None, None, DataType.BOOLEAN, value=True)
+    payload = encode_payload(Payload(1, (asked, REBIRTH)))
+    topic = "spBv1.0/site/NCMD/box"
+    kept = bench.node.heard(topic, payload, bench.now, retained=True)
+    assert (kept.out, kept.actions) == ((), ())
+    assert "retained" in kept.fault
+    assert bench.node.heard(topic, payload, bench.now).actions
+
+
 def test_a_storm_of_rebirth_requests_is_answered_once_a_second(bench):
     bench.connect()
     bench.wait(5.0)
@@ -391,6 +405,47 @@ def test_what_was_sent_into_a_line_just_before_it_died_comes_again(bench):
         told += bench.node.turn(bench.now)
     past = [m for each in told for m in read(each).metrics if names[m.alias] == "Leak/State"]
     assert (lost_ms, 1) in [(m.timestamp_ms, m.value) for m in past]
+
+
+def live_values(messages, names):
+    """What hosts take for the present, the last of each."""
+    metrics = [m for each in messages for m in read(each).metrics if not m.historical]
+    return {names[m.alias]: m for m in metrics}
+
+
+def test_what_changed_while_the_line_was_busy_is_told_live_once_it_is_not(bench):
+    names = aliases(bench.connect()[1])
+    bench.wait(1.0)
+    bench.node.can_send = False
+    assert bench.look(Leak__State=1) == []
+    alarm = next(each for each in bench.desk.alarms() if each.id == "north.leak")
+    raised = dataclasses.replace(alarm, active=True, event_id="e1", changed_ns=10**18)
+    assert bench.node.alarm(raised, bench.now) == []
+    bench.wait(0.1)
+    bench.node.can_send = True
+    told = bench.node.turn(bench.now)
+    assert verbs(told) == ["DDATA", "NDATA"]  # no births: a slow line would have nothing else
+    found = live_values(told, names)
+    assert found["Leak/State"].value == 1
+    assert found["Alarm/north.leak/Active"].value is True
+    assert all(not m.historical for m in read(bench.look(Leak__State=2)[0]).metrics)
+    assert bench.look(Leak__State=2) == []
+
+
+def test_a_quality_that_came_back_while_the_line_was_busy_is_told_live(bench):
+    names = aliases(bench.connect()[1])
+    bench.wait(5.0)
+    told = bench.look(quality=Quality.BAD, Health__Code=1)
+    assert live_values(told, names)["Leak/State"].quality == 0
+    bench.node.can_send = False
+    for state in (0, 1):  # good again, and then another good one, which need not be said
+        bench.wait(0.2)
+        assert bench.look(Leak__State=state) == []
+    bench.node.can_send = True
+    told = bench.look(Leak__State=1)
+    told += bench.node.turn(bench.now)
+    found = live_values(told, names)["Leak/State"]
+    assert (found.value, found.quality) == (1, 192)
 
 
 def test_history_stays_on_disk_until_the_line_has_stood_long_enough(bench):

@@ -67,7 +67,7 @@ class EventSpeaker:
     def opened(self, line: Line) -> None:
         """See `Speaker`."""
 
-    def heard(self, line: Line, topic: str, payload: bytes) -> None:
+    def heard(self, line: Line, topic: str, payload: bytes, *, retained: bool) -> None:
         """See `Speaker`; nothing is asked for."""
 
     def acknowledged(self, number: int) -> None:

@@ -165,7 +165,7 @@ class PahoLine:
         self._speaker.opened(self)
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        self._speaker.heard(self, message.topic, message.payload)
+        self._speaker.heard(self, message.topic, message.payload, retained=message.retain)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _code: Any, _more: Any) -> None:
         if mid in self._unheard:

@@ -52,8 +52,8 @@ class Speaker(Protocol):
     def opened(self, line: Line) -> None:
         """The broker accepted the connection and the subscriptions."""
 
-    def heard(self, line: Line, topic: str, payload: bytes) -> None:
-        """A message came."""
+    def heard(self, line: Line, topic: str, payload: bytes, *, retained: bool) -> None:
+        """A message came; `retained` is one that the broker kept from before."""
 
     def acknowledged(self, number: int) -> None:
         """The broker has taken responsibility for a message of QoS 1."""

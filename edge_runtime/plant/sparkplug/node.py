@@ -15,7 +15,7 @@ from edge_runtime.plant.mqtt.speaking import Message
 from edge_runtime.plant.sparkplug.alarm_metrics import COMMANDS, alarm_metrics
 from edge_runtime.plant.sparkplug.by_exception import Reporter
 from edge_runtime.plant.sparkplug.host_state import HostState
-from edge_runtime.plant.sparkplug.metrics import METRICS
+from edge_runtime.plant.sparkplug.metrics import GOOD, METRICS
 from edge_runtime.plant.sparkplug.wire import (
     DataType,
     Metric,
@@ -96,6 +96,8 @@ class EdgeNode:
         self._reporters = {each: Reporter(masks=identity.masks) for each in identity.cameras}
         self._alarm_told: dict[str, Metric] = {}
         self._living: set[str] = set()  # devices that were born and did not die
+        # told of as history only, while the line was busy: device -> name -> the last one
+        self._owed: dict[str, dict[str, Metric]] = {}
         self._host = HostState()
         self._seq = 0
         self._bd_seq = 0
@@ -132,6 +134,7 @@ class EdgeNode:
         """The line is gone."""
         self._is_open = self._is_born = False
         self._living.clear()
+        self._owed.clear()
         self._birth_due_s = None
         self._history.broke_off()
 
@@ -142,10 +145,12 @@ class EdgeNode:
         return told
 
     def turn(self, moment: Moment) -> list[Message]:
-        """Births that are due, else one record of history."""
+        """Births that are due, else what a busy line did not take, else one record of history."""
         due_s = self._birth_due_s
         if due_s is not None:
             return self._births(moment) if self._may_be_born and moment.s >= due_s else []
+        if self._is_born and self.can_send and self._owed:
+            return [each for device in [*self._owed] for each in self._tell(device, [], moment)]
         if self._is_born and self.can_send and (record := self._history.due(moment.s)):
             device, metrics = record
             return self._replayed(device, metrics, moment)
@@ -176,19 +181,21 @@ class EdgeNode:
                 changed.append(metric)
         return self._tell(_OF_NODE, changed, moment)
 
-    def heard(self, topic: str, payload: bytes, moment: Moment) -> Heard:
-        """Take in a message."""
+    def heard(self, topic: str, payload: bytes, moment: Moment, *, retained: bool = False) -> Heard:
+        """Take in a message; `retained` is one that the broker kept from before."""
         if self._identity.host is not None and topic == self._identity.host_topic:
             if not self._host.hear(payload):
                 return Heard(fault="the host's STATE is not understood or older than the last")
             self.wants_to_leave = self._host.online is False and self._is_born
             return Heard(tuple(self.turn(moment)))
+        if retained or topic != self._identity.topic("NCMD"):
+            # a retained one would be obeyed anew at each connection
+            who = "the node takes no retained" if retained else "devices take no"
+            return Heard(fault=f"{who} commands: {topic}")
         try:
             metrics = decode_payload(payload).metrics
         except InputError as error:
             return Heard(fault=str(error))
-        if topic != self._identity.topic("NCMD"):
-            return Heard(fault=f"devices take no commands: {topic}")
         actions = []
         for metric in metrics:
             name = metric.name or self._name_of(metric.alias)
@@ -219,6 +226,7 @@ class EdgeNode:
         self._birth_due_s, self._born_s = None, moment.s
         self._is_born, self._seq = True, 0
         self._living.clear()
+        self._owed.clear()
         own = [
             Metric("bdSeq", None, moment.ms, DataType.INT64, self._bd_seq),
             # the one metric that no alias may stand for
@@ -246,6 +254,7 @@ class EdgeNode:
 
     def _device_birth(self, camera: str, moment: Moment) -> Message:
         self._living.add(camera)
+        self._owed.pop(camera, None)
         metrics = self._reporters[camera].birth(self._shown[camera], moment.s, moment.ms)
         told = [self._aliased(camera, metric) for metric in metrics]
         return self._message("DBIRTH", camera, told, moment, with_types=True)
@@ -261,14 +270,25 @@ class EdgeNode:
         return Message(self._identity.topic("NDEATH"), encode_payload(payload), qos=1)
 
     def _tell(self, device: str, metrics: list[Metric], moment: Moment) -> list[Message]:
-        """Send values, or keep them for later."""
-        if not metrics:
+        """Send values and what is owed, or keep them for later."""
+        births_say = not self._is_born or self._birth_due_s is not None
+        if births_say or not self.can_send:
+            if metrics:
+                self._history.missed(device, metrics)
+            if metrics and not births_say:
+                owed = self._owed.setdefault(device, {})
+                owed.update({each.name: each for each in metrics})
             return []
-        if not self._is_born or not self.can_send or self._birth_due_s is not None:
-            self._history.missed(device, metrics)
-            return []
+        owed = self._owed.pop(device, {})
         if device and device not in self._living:
             return []  # it is dead: its next birth says how it is
+        # hosts may remember another quality from before, so that of what is owed is said
+        metrics = [
+            replace(each, quality=GOOD) if each.name in owed and each.quality is None else each
+            for each in (owed | {each.name: each for each in metrics}).values()
+        ]
+        if not metrics:
+            return []
         self._history.sent(device, metrics, moment.s)
         return [self._data(device, metrics, moment)]
 

@@ -88,10 +88,10 @@ class SparkplugSpeaker:
         self._node.can_send = not line.busy
         self._say(line, self._node.opened(_now()))
 
-    def heard(self, line: Line, topic: str, payload: bytes) -> None:
+    def heard(self, line: Line, topic: str, payload: bytes, *, retained: bool) -> None:
         """See `Speaker`."""
         self._node.can_send = not line.busy
-        heard = self._node.heard(topic, payload, _now())
+        heard = self._node.heard(topic, payload, _now(), retained=retained)
         if heard.fault:
             _log.debug("%s: %s", topic, heard.fault)
         self._say(line, heard.out)
