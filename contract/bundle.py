@@ -35,11 +35,13 @@ __all__ = [
     "is_bundle",
     "opset17_graph_name",
     "read_manifest",
+    "read_signature",
 ]
 
 BUNDLE_SUFFIX = ".gasedge"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
+_SIGNATURE_BYTES = 64
 _LARGEST_MANIFEST = 4 << 20  # bytes; a hundred times what a rich one has
 _HOW_TO_GET = {
     Precision.FP32: "gasedge export",
@@ -209,9 +211,8 @@ class Bundle:
         if without:
             fields["signing_key"] = None
         made = create_bundle(path, {name: self.read(name) for name in sorted(names)}, **fields)
-        signature = self.path / SIGNATURE
-        if made.manifest_sha256 == self.manifest_sha256 and signature.exists():
-            write_bytes(made.path / SIGNATURE, read_plain(signature, most=_LARGEST_MANIFEST))
+        if made.manifest_sha256 == self.manifest_sha256 and (self.path / SIGNATURE).exists():
+            write_bytes(made.path / SIGNATURE, read_signature(self.path))
         return made
 
 
@@ -260,6 +261,23 @@ def read_manifest(path: Path) -> bytes:
     if not is_bundle(path):
         raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
     return read_plain(path / MANIFEST, most=_LARGEST_MANIFEST)
+
+
+def read_signature(path: Path) -> bytes:
+    """The 64 bytes of the signature of the bundle at `path`; whether it fits is not looked at.
+
+    Raises:
+        IntegrityError: when there is none or it has another length.
+    """
+    file = path / SIGNATURE
+    if not file.is_symlink() and not file.exists():
+        raise IntegrityError(
+            f"{path}: is not signed (no {SIGNATURE}); who made it signs it: gasedge bundle sign"
+        )
+    data = read_plain(file, most=_SIGNATURE_BYTES)
+    if len(data) != _SIGNATURE_BYTES:
+        raise IntegrityError(f"{file}: is {len(data)} bytes, a signature has {_SIGNATURE_BYTES}")
+    return data
 
 
 def _manifest_bytes(manifest: Manifest) -> bytes:

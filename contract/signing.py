@@ -20,25 +20,23 @@ from contract.bundle import (
     Bundle,
     canonical_json,
     read_manifest,
+    read_signature,
 )
 from contract.errors import ConfigError, IntegrityError
 from contract.packages import need
-from contract.plain_file import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "SIGNATURE_BYTES",
     "Revoked",
     "Trust",
     "key_id",
+    "raw_public",
     "sign_bundle",
     "signer_of",
     "trusted_bundle",
 ]
-
-SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def trusted_bundle(path: Path, trust: Trust) -> Bundle:
         raise ConfigError(f"{path}: cannot be trusted: no public key is configured")
     data = read_manifest(path)
     signed_by = signer_of(
-        data, _signature(path), trust, what=str(path), how="gasedge bundle sign signs it anew"
+        data, read_signature(path), trust, what=str(path), how="gasedge bundle sign signs it anew"
     )
     bundle = Bundle.parsed(path, data, signed_by=signed_by)
     manifest = bundle.manifest
@@ -124,7 +122,7 @@ def sign_bundle(bundle: Bundle, key: Any, *, counter: int | None = None) -> Bund
     had = bundle.manifest.rollback_counter
     if counter is not None and counter < had:
         raise ConfigError(f"{bundle.path}: has rollback counter {had}; {counter} is lower")
-    public = _raw_public(key)
+    public = raw_public(key)
     changes = {"rollback_counter": had if counter is None else counter}
     signed = bundle.updated({}, signing_key=key_id(public), **changes)
     write_bytes(signed.path / SIGNATURE, key.sign(read_manifest(signed.path)))
@@ -155,18 +153,6 @@ def signer_of(data: bytes, signature: bytes, trust: Trust, *, what: str, how: st
     return key_id(found)
 
 
-def _signature(path: Path) -> bytes:
-    file = path / SIGNATURE
-    if not file.is_symlink() and not file.exists():
-        raise IntegrityError(
-            f"{path}: is not signed (no {SIGNATURE}); who made it signs it: gasedge bundle sign"
-        )
-    data = read_plain(file, most=SIGNATURE_BYTES)
-    if len(data) != SIGNATURE_BYTES:
-        raise IntegrityError(f"{file}: is {len(data)} bytes, a signature has {SIGNATURE_BYTES}")
-    return data
-
-
 def _is_signed_by(public: bytes, data: bytes, signature: bytes) -> bool:
     ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="cpu")
     exceptions = need("cryptography.exceptions", extra="cpu")
@@ -177,7 +163,8 @@ def _is_signed_by(public: bytes, data: bytes, signature: bytes) -> bool:
     return True
 
 
-def _raw_public(key: Any) -> bytes:
+def raw_public(key: Any) -> bytes:
+    """The 32 bytes of the public half of a private key."""
     serialization = need("cryptography.hazmat.primitives.serialization", extra="cpu")
     raw: bytes = key.public_key().public_bytes(
         serialization.Encoding.Raw, serialization.PublicFormat.Raw

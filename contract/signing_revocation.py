@@ -16,7 +16,7 @@ from contract.atomic import write_bytes
 from contract.bundle import canonical_json
 from contract.errors import IntegrityError
 from contract.plain_file import read_plain
-from contract.signing import SIGNATURE_BYTES, Revoked, Trust, signer_of
+from contract.signing import Revoked, Trust, signer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def read_revocations(path: Path, keys: tuple[bytes, ...]) -> RevocationList:
         whole = canonical_json({"signature": signature.hex(), "signed": signed}) == data
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise IntegrityError(f"{path}: is no list made by gasedge bundle revoke") from error
-    if not whole or len(signature) != SIGNATURE_BYTES:
+    if not whole:
         raise IntegrityError(f"{path}: is not as gasedge bundle revoke wrote it; fetch it again")
     how = "fetch it again, or make it anew by gasedge bundle revoke"
     signer_of(canonical_json(signed), signature, Trust(keys), what=str(path), how=how)
