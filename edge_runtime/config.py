@@ -21,6 +21,8 @@ from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.look import SHARP
 from edge_runtime.model_trust import trust_of
 from edge_runtime.plant.config import PlantConfig
+from edge_runtime.slots.config import UpdateConfig
+from edge_runtime.slots.store import is_slots_folder, settled
 from edge_runtime.sources.uri import SourceUri, parse_source
 
 if TYPE_CHECKING:
@@ -45,12 +47,17 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 class ModelConfig(Section):
     """`[model]`: what runs, and on what."""
 
-    bundle: Path
+    bundle: Path  # or a folder of two slots, which `gasedge apply` fills
     precision: Precision = Precision.FP16
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
     engine: Path | None = None
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     streams: Annotated[int, Field(ge=1, le=16)] = 2  # runs at a time on a CPU
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether TensorRT runs it."""
+        return self.backend == "tensorrt" or self.engine is not None
 
 
 class TrustConfig(Section):
@@ -184,6 +191,7 @@ class DaemonConfig(Section):
     health: HealthConfig = HealthConfig()
     drift: DriftConfig = DriftConfig()
     trust: TrustConfig = TrustConfig()
+    update: UpdateConfig = UpdateConfig()
     device: DeviceConfig = DeviceConfig()
     plant: PlantConfig = PlantConfig()
 
@@ -243,6 +251,8 @@ def check_files(config: DaemonConfig) -> None:
         ConfigError: one line per file, folder or bundle that is missing.
     """
     faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
+    if is_slots_folder(config.model.bundle) and config.model.engine is not None:
+        faults.append("model.engine: slots hold their own engines; remove this setting")
     try:
         faults += _bundle_faults(config)
     except ConfigError as error:
@@ -260,7 +270,8 @@ def check_files(config: DaemonConfig) -> None:
 
 
 def _bundle_faults(config: DaemonConfig) -> list[str]:
-    bundle, wanted = trusted_bundle(config.model.bundle, trust_of(config)), config.model.precision
+    model, trust = settled(config.model), trust_of(config)
+    bundle, wanted = trusted_bundle(model.bundle, trust), model.precision
     if wanted not in bundle.precisions:
         held = ", ".join(bundle.precisions)
         return [f"model.precision: {bundle.path} holds no {wanted} graph, only {held}"]

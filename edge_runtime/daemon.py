@@ -80,6 +80,9 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
     from edge_runtime.overlay_video import OverlayVideo
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.plant.link import PlantLink
+    from edge_runtime.slots.door import SlotDoor
+    from edge_runtime.slots.opener import SlotOpener
+    from edge_runtime.slots.store import SlotStore, is_slots_folder
 
     # its threads would wait behind the network's for tasks of a few microseconds
     need("cv2", extra="cpu").setNumThreads(1)
@@ -90,8 +93,10 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         link = cleanup.enter_context(PlantLink(folder / SOCKET))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
         state_dir = config.plant.state_dir
-        opener = cleanup.enter_context(
-            ModelOpener(partial(trust_of, config), partial(keep_counter, state_dir))
+        trust, keep = partial(trust_of, config), partial(keep_counter, state_dir)
+        slots = SlotStore(config.model.bundle) if is_slots_folder(config.model.bundle) else None
+        opener: ModelOpener | SlotOpener = cleanup.enter_context(
+            SlotOpener(slots, config.update, trust) if slots else ModelOpener(trust, keep)
         )
         raw = None
         if config.plant.evidence is not None:  # its own link: encoding holds up no value
@@ -101,8 +106,17 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         )
         if config.plant.state_dir is not None:
             cleanup.enter_context(DrillDoor(door_path(config.plant.state_dir), pipeline))
+        if slots is not None and isinstance(opener, SlotOpener):
+            opened = partial(opener.opened, config.model)
+            cleanup.enter_context(SlotDoor(slots, pipeline, opened, config.update, keep))
         cleanup.enter_context(_says_how_it_does(pipeline.word))
-        return pipeline.run(stop, until_end=until_end)
+        code = pipeline.run(stop, until_end=until_end)
+        if isinstance(opener, SlotOpener):
+            if pipeline.failure:
+                opener.failed(pipeline.failure)
+            elif code == 0:
+                opener.ended()
+        return code
 
 
 def _plant(config: DaemonConfig, socket: Path) -> int:

@@ -18,6 +18,7 @@ from edge_runtime.replay.arrivals import arrivals_of, require_an_end, segmented_
 from edge_runtime.replay.transcript import Transcript
 from edge_runtime.replay.virtual_daemon import VirtualDaemon
 from edge_runtime.shadow import open_shadow
+from edge_runtime.slots.store import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -76,7 +77,7 @@ def replay(
     uris = [camera.uri() for camera in cameras]
     for uri in uris:
         require_an_end(uri)
-    model_config = config.model.model_copy(update={"threads": config.model.streams})
+    model_config = settled(config.model).model_copy(update={"threads": config.model.streams})
     config = config.model_copy(update={"camera": cameras, "model": model_config})
     # an answer about a wrong OUT must not wait for the model
     with new_file(out) as partial, partial.open("w", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from contract.atomic import write_text
 from contract.bundle import BUNDLE_SUFFIX, is_bundle
-from contract.errors import ConfigError, IntegrityError, NotKeptError
+from contract.errors import ConfigError, InputError, IntegrityError, NotKeptError
 from edge_runtime.slots.state import Slots
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edge_runtime.config import ModelConfig
 
-__all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc"]
+__all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc", "placed", "settled"]
 
 SLOTS = "slots.json"
 PARTIAL = ".partial-"
@@ -44,6 +44,24 @@ def is_slots_folder(path: Path) -> bool:
 def now_utc() -> str:
     """The wall clock as the history holds it."""
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
+
+
+def settled(config: ModelConfig) -> ModelConfig:
+    """`config` with what the active slot holds, where it names a folder of slots.
+
+    Raises:
+        InputError: when no model was ever applied.
+        IntegrityError: when `slots.json` is broken.
+    """
+    if not is_slots_folder(config.bundle):
+        return config
+    store = SlotStore(config.bundle)
+    slots = store.read()
+    if slots.active is None or slots.running is None:
+        raise InputError(
+            f"{config.bundle}: holds no model yet; bring one: gasedge apply BUNDLE CONFIG"
+        )
+    return store.model(config, slots.active, slots.running.engine)
 
 
 class SlotStore:
