@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import json
 import socket
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from pydantic import ValidationError
 
 from contract.errors import ConfigError
 from edge_runtime.plant.config import PlantConfig
+from edge_runtime.plant.mqtt import connection
 from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig, credentials
 from edge_runtime.plant.mqtt.connection import MqttConnection
 from edge_runtime.plant.mqtt.speaking import Message
@@ -96,29 +96,29 @@ def black_hole():
 def test_says_hears_and_leaves_in_order_from_one_thread_of_its_own(broker):
     teller = Teller()
     with Listener(broker.port, "#") as listener:
-        with MqttConnection(config(broker.url), teller).start() as connection:
+        with MqttConnection(config(broker.url), teller).start() as line:
             until(lambda: "acknowledged" in teller.news)
-            assert str(connection.connected_to) == broker.url
+            assert str(line.connected_to) == broker.url
             listener.publish("asks/it", b"hello")
             until(lambda: "heard hello" in teller.news)
             listener.publish("asks/it", b"leave")
             until(lambda: teller.news.count("opened") == 2)
-        connection.close()
+        line.close()
         until(lambda: [m.payload for m in listener.got].count(b"farewell") == 2)
         assert b"gone" not in [m.payload for m in listener.got]  # it left in order
     assert teller.threads == {"gasedge-mqtt-teller"}
-    connection.wake()  # after the end, too, it harms nobody
+    line.wake()  # after the end, too, it harms nobody
 
 
 def test_a_black_hole_costs_the_one_who_hands_over_nothing_and_the_next_broker_is_tried(broker):
     teller = Teller()
     with black_hole() as nowhere:
         began = time.monotonic()
-        with MqttConnection(config(nowhere, broker.url), teller).start() as connection:
+        with MqttConnection(config(nowhere, broker.url), teller).start() as line:
             slowest = 0.0
             while "opened" not in teller.news and time.monotonic() - began < 20:
                 at = time.perf_counter()
-                connection.wake()
+                line.wake()
                 slowest = max(slowest, time.perf_counter() - at)
                 time.sleep(0.01)
             assert "opened" in teller.news
@@ -169,9 +169,9 @@ def test_a_broker_that_accepts_and_never_greets_is_given_up():
         silent.listen(8)
         teller = Teller()
         url = f"mqtt://127.0.0.1:{silent.getsockname()[1]}"
-        with MqttConnection(config(url), teller).start() as connection:
+        with MqttConnection(config(url), teller).start() as line:
             until(lambda: teller.news.count("before") >= 2, within_s=15)
-            assert connection.connected_to is None
+            assert line.connected_to is None
             assert "opened" not in teller.news
 
 
@@ -298,4 +298,98 @@ def test_nobody_listens_at_a_free_port_and_that_is_told_once(caplog):
     told = [each for each in caplog.records if each.levelname == "WARNING"]
     assert len(told) == 1
     assert "no connection to" in told[0].getMessage()
-    json.dumps(teller.news)
+
+
+@contextmanager
+def broker_that_says(data):
+    """Accepts whoever comes and says this to each; yields its URL and how many bytes were taken."""
+    taken = []
+
+    def serve(server):
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:  # it is closed
+                return
+            with client, suppress(OSError):
+                client.settimeout(5)
+                client.recv(4096)  # CONNECT
+                client.sendall(b"\x20\x02\x00\x00")
+                packet = client.recv(4096)  # SUBSCRIBE, whose number stands behind two bytes
+                client.sendall(b"\x90\x03" + packet[2:4] + b"\x01")
+                taken.append(0)
+                for first in range(0, len(data), 1 << 16):
+                    taken[-1] += client.send(data[first : first + (1 << 16)])
+                while client.recv(4096):
+                    pass
+
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(8)
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(server.shutdown, socket.SHUT_RDWR)
+        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}", taken
+
+
+def publish(topic, payload):
+    rest = len(topic).to_bytes(2, "big") + topic + payload
+    length, size = b"", len(rest)
+    while size >= 128:
+        length, size = length + bytes([size % 128 | 128]), size // 128
+    return b"\x30" + length + bytes([size]) + rest
+
+
+def test_a_topic_that_is_no_text_ends_the_connection_and_not_the_thread():
+    teller, told = Teller(), []
+    with (
+        broker_that_says(publish(b"asks/\xff\xfe", b"x")) as (url, _),
+        MqttConnection(config(url), teller, told.append).start() as line,
+    ):
+        until(lambda: teller.news.count("closed") >= 2, within_s=15)
+        assert not line.has_ended
+    assert len(told) == 1
+    assert "utf-8" in told[0]
+
+
+def test_a_host_name_that_is_none_is_a_broker_that_is_not_there(broker):
+    teller = Teller()
+    with MqttConnection(config("mqtt://a..b", broker.url), teller).start():
+        until(lambda: "acknowledged" in teller.news)
+    assert teller.news.count("unreached") == 1
+
+
+def test_a_fault_of_our_own_is_told_to_the_operator_and_the_connection_is_made_all_the_same(
+    broker, monkeypatch
+):
+    monkeypatch.setattr(connection, "_STEADY_S", 0.3)
+
+    class Faulty(Teller):
+        def turn(self, line):
+            if line is None and not told:
+                raise RuntimeError("a fault of our own")
+            return super().turn(line)
+
+    teller, told = Faulty(), []
+    with MqttConnection(config(broker.url), teller, told.append).start():
+        until(lambda: told[1:], within_s=15)
+    assert "opened" in teller.news
+    assert "a fault of our own" in told[0]
+    assert told[1:] == [None]  # it is over once a connection has stood for long enough
+
+
+def test_a_message_that_is_too_large_is_refused_before_it_is_held_in_memory(caplog):
+    teller = Teller()
+    with broker_that_says(publish(b"asks/much", bytes(64 << 20))) as (url, taken):
+        with MqttConnection(config(url), teller).start():
+            until(lambda: "closed" in teller.news)
+        assert taken[0] < 16 << 20  # what kernels hold on the way
+    assert "it sends too much" in caplog.text
+    teller = Teller()
+    with (
+        broker_that_says(publish(b"asks/enough", b"x" * 60_000)) as (url, _),
+        MqttConnection(config(url), teller).start(),
+    ):
+        until(lambda: "heard " + "x" * 60_000 in teller.news)

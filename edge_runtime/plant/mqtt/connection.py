@@ -24,6 +24,8 @@ from edge_runtime.plant.mqtt.paho_line import CONNECT_S, FAREWELL_S, PahoLine
 from edge_runtime.reconnect import back_off_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
     from edge_runtime.plant.mqtt.config import Address, BrokersConfig
@@ -44,15 +46,23 @@ class MqttConnection(Closing):
     Args:
         config: brokers and how to enter.
         speaker: what is said over the connection.
+        tell: called in that thread with what an operator should know, None when it is over.
 
     Raises:
         ConfigError: when credentials or the authority's certificate cannot be used.
         MissingPackageError: when paho-mqtt is not installed.
     """
 
-    def __init__(self, config: BrokersConfig, speaker: Speaker) -> None:
+    def __init__(
+        self,
+        config: BrokersConfig,
+        speaker: Speaker,
+        tell: Callable[[str | None], None] | None = None,
+    ) -> None:
         self._mqtt = need("paho.mqtt.client", extra="scada")
         self._speaker = speaker
+        self._tell = tell
+        self._told: str | None = None
         self._addresses = config.addresses()
         self._keepalive_s = config.keepalive_s
         self._credentials = (
@@ -108,6 +118,29 @@ class MqttConnection(Closing):
             self._wake = -1
 
     def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._keep_connected()
+            except Exception as error:  # noqa: BLE001 - nobody would see that the thread is gone
+                self._failed(error)
+                self._closed.wait(_CAP_S)
+
+    def _failed(self, error: Exception) -> None:
+        """Tell of what nobody foresaw, once for as long as it is the same."""
+        text = f"{self._speaker.client_id}: {type(error).__name__}: {error}; it goes on trying"
+        if text == self._told:
+            return
+        self._told = text
+        _log.error("%s", text, exc_info=error)
+        if self._tell is not None:
+            self._tell(text)
+
+    def _recovered(self) -> None:
+        self._told = None
+        if self._tell is not None:
+            self._tell(None)
+
+    def _keep_connected(self) -> None:
         failures = 0
         while not self._closed.is_set():
             for address in self._addresses:
@@ -130,12 +163,15 @@ class MqttConnection(Closing):
         try:
             try:
                 line.connect(address, self._credentials, self._tls if address.tls else None)
-            except OSError:
+            except Exception:
                 self._speaker.unreached()
                 raise
             self._stay(line, address)
         except OSError as error:
             line.fault = line.fault or str(error)
+        except Exception as error:  # noqa: BLE001 - a name or topic that is no text, and the like
+            line.fault = line.fault or str(error)
+            self._failed(error)
         finally:
             self._at = None
             line.drop()
@@ -168,6 +204,8 @@ class MqttConnection(Closing):
                 if self._at is None:
                     self._at = address
                     _log.info("%s: connected to %s", self._speaker.client_id, address)
+                if self._told is not None and time.monotonic() - line.stood_since >= _STEADY_S:
+                    self._recovered()
                 wait_s = self._speaker.turn(line)
             self._wait(line, wait_s)
 

@@ -18,6 +18,7 @@ __all__ = ["CONNECT_S", "FAREWELL_S", "PahoLine"]
 CONNECT_S = 3.0
 FAREWELL_S = 1.0
 _MAX_READS = 100  # of one turn
+_LARGEST = 1 << 18  # bytes of a message to us; MQTT would allow 256 MiB, and paho holds it all
 _DISCONNECT = b"\xe0\x00"
 
 
@@ -41,6 +42,8 @@ class PahoLine:
         )
         client.connect_timeout = CONNECT_S
         client.max_inflight_messages_set(0xFFFF)  # the speaker minds how many
+        # no setting of MQTT 3.1.1 or of paho says how much may come
+        self._take, client._sock_recv = client._sock_recv, self._take_some  # noqa: SLF001
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -139,6 +142,13 @@ class PahoLine:
         socket = self._client.socket()
         if socket is not None:
             socket.close()
+
+    def _take_some(self, count: int) -> bytes:
+        """Read for paho, which asks for as much as the message it has begun is said to have."""
+        if count > _LARGEST:
+            self.fault = f"it sends too much: a message of {count} bytes"
+            raise ConnectionAbortedError(self.fault)
+        return bytes(self._take(count))
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
         if code.is_failure:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from edge_runtime.plant.receiver import Board
 
     Offer = Callable[[Published], None]
+    Tell = Callable[[str | None], None]
 
 __all__ = ["consumers", "serve_mqtt"]
 
@@ -78,7 +79,8 @@ def serve_mqtt(
     with contextlib.ExitStack() as stack:
         if config.events is not None:
             box = config.events.box or config.serial
-            served = _events(config.events, board, kept, box, config_sha256=config_sha256)
+            tell = _maintenance(kept, loop, "mqtt events")
+            served = _events(config.events, board, kept, box, tell, config_sha256=config_sha256)
             connections += stack.enter_context(served)
         offer: Offer = _nobody
         if config.sparkplug is not None and state_dir is not None:
@@ -97,7 +99,13 @@ def serve_mqtt(
 
 @contextlib.contextmanager
 def _events(
-    config: EventsConfig, board: Board, kept: Keeping, box: str, *, config_sha256: str
+    config: EventsConfig,
+    board: Board,
+    kept: Keeping,
+    box: str,
+    tell: Tell,
+    *,
+    config_sha256: str,
 ) -> Iterator[list[MqttConnection]]:
     if kept.outbox is None:
         # numbers that begin anew would be taken for old ones: rather none than such
@@ -119,7 +127,7 @@ def _events(
     for alarm in kept.desk.alarms():
         writer.know(alarm)
     speaker = EventSpeaker(config, kept.outbox, box=box)
-    with MqttConnection(config, speaker).start() as connection:
+    with MqttConnection(config, speaker, tell).start() as connection:
 
         def told(alarm: Alarm) -> None:
             writer.told(alarm)
@@ -177,7 +185,8 @@ def _sparkplug(
         DeathNumber(state_dir / "sparkplug-bdseq"),
         ask,
     )
-    with MqttConnection(config, speaker).start() as connection:
+    tell = _maintenance(kept, loop, "mqtt sparkplug")
+    with MqttConnection(config, speaker, tell).start() as connection:
 
         def offer(what: Published | Alarm) -> None:
             speaker.offer(what)
@@ -190,6 +199,15 @@ def _sparkplug(
             end()
     if connection.has_ended:
         speaker.end()
+
+
+def _maintenance(kept: Keeping, loop: asyncio.AbstractEventLoop, reason: str) -> Tell:
+    """What any thread may call with what an operator should know."""
+
+    def tell(text: str | None) -> None:
+        loop.call_soon_threadsafe(kept.desk.maintain, reason, text)
+
+    return tell
 
 
 def _nobody(shown: Published) -> None:
