@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class WatchedDaemon(Closing):
         sources: one camera each.
         threads: CPU threads of the network, None for all.
         tables: further TOML.
+        sizes: that each camera must have, "" for any.
         environment: variables beside this process' own.
     """
 
@@ -66,9 +68,11 @@ class WatchedDaemon(Closing):
         *,
         threads: int | None,
         tables: str = "",
+        sizes: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         from demo_line import free_port
+        from signed_copy import signed_copy
 
         self._environment = {**os.environ, **(environment or {})}
 
@@ -77,10 +81,13 @@ class WatchedDaemon(Closing):
         limit = f"threads = {threads}\n" if threads else ""
         cameras = "".join(
             f'[[camera]]\nname = "camera{number}"\nsource = "{source}"\n'
-            for number, source in enumerate(sources)
+            + (f'size = "{size}"\n' if size else "")
+            for number, (source, size) in enumerate(zip_longest(sources, sizes, fillvalue=""))
         )
+        signed, key = signed_copy(bundle, folder)
         self.config.write_text(
-            f'[model]\nbundle = "{bundle}"\nprecision = "{precision}"\n{limit}{cameras}'
+            f'[trust]\nkeys = ["{key}"]\n'
+            f'[model]\nbundle = "{signed}"\nprecision = "{precision}"\n{limit}{cameras}'
             f"[plant.modbus]\nport = {self.modbus}\n"
             f'[plant.opcua]\nport = {self.opcua}\nsecurity = "none"\n{tables}',
             encoding="utf-8",

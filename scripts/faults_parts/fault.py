@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contract.errors import GasedgeError
 from contract.tags import HealthCode
 
-from .reading import Shown
+from .reading import PATIENCE_S, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,9 @@ class Fault:
     do: Callable[[Rig], AbstractContextManager[float]]
     shown: Shown  # of the first camera, from two seconds on until the fault ends
     told: HealthCode = field(default=HealthCode(0))  # bits that stand with it
+    seen: HealthCode = field(default=HealthCode(0))  # bits that stand for a moment at least
     other: Shown = Shown.WATCHED  # of the second camera
+    patience_s: float = PATIENCE_S
     hold_s: float = 4.0
     recover_s: float = 30.0
     needs: Callable[[], str] = field(default=lambda: "")  # why it cannot be tried here, or ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from . import processes
+from signed_copy import signed_copy
+
+from . import brokers, cameras, processes
 from .rig import ROOT
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "bundle", "rows", "together"]
 
-_ROWS: dict[str, Callable[[], Iterable[Fault]]] = {}
+_ROWS: dict[str, Callable[[], Iterable[Fault]]] = {
+    "cameras": cameras.rows,
+    "brokers": brokers.rows,
+}
 NAMES = ("processes", *_ROWS)
 
 
@@ -36,9 +41,8 @@ def rows(wanted: Sequence[str], *, kills: int, seed: int) -> Iterator[Fault]:
 
 
 def bundle(folder: Path) -> Path:
-    """The network that the daemons run."""
-    del folder
-    return ROOT / "gasedge" / "starter" / "starter.gasedge"
+    """The network that the daemons run, signed, in `folder`."""
+    return signed_copy(ROOT / "gasedge" / "starter" / "starter.gasedge", folder)[0]
 
 
 def together(outcomes: Sequence[Outcome]) -> list[Outcome]:

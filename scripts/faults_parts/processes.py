@@ -6,11 +6,11 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING
 
 from .fault import Fault, WrongError
+from .opcua_client import serves_opcua
 from .reading import Shown
 from .rig import Rig, Setting
 
@@ -64,13 +64,11 @@ def _row(role: str, number: signal.Signals, dice: random.Random) -> Fault:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         if role == "opcua":
-            _serves_opcua(rig)
+            serves_opcua(rig, within_s=_HANG_S + 60)
         if role == "recorder":
             rig.process(role)
 
     hold_s = 4.0
-    if shown in (Shown.UNKNOWN, Shown.SILENT):
-        hold_s = 2.4 if not stopped else 3.0
     return Fault(
         group="processes",
         name=f"{role} {'stopped' if stopped else 'killed'}",
@@ -95,32 +93,3 @@ def _as_an_init_does(rig: Rig, pid: int, number: signal.Signals) -> None:
             raise WrongError("the supervisor does not end")
         time.sleep(0.05)
     rig.daemon.start()
-
-
-def _serves_opcua(rig: Rig) -> None:
-    """A client comes in again, at the latest once the supervisor found the process hanging."""
-    from asyncua.sync import Client
-
-    until_s = time.monotonic() + _HANG_S + 60
-    while time.monotonic() < until_s:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", rig.daemon.opcua), 1),
-        ):
-            break
-        time.sleep(0.2)
-    last = ""
-    while time.monotonic() < until_s:
-        client = Client(f"opc.tcp://127.0.0.1:{rig.daemon.opcua}/gasedge", timeout=3)
-        try:
-            client.connect()
-            index = client.get_namespace_index("urn:gasedge:model:1")
-            if client.get_node(f"ns={index};s=camera0.Leak.State").read_value() is not None:
-                return
-        except Exception as error:  # noqa: BLE001 - whatever the library throws, it is tried again
-            last = " ".join(str(error).split()) or type(error).__name__
-        finally:
-            with contextlib.suppress(Exception):
-                client.disconnect()
-        time.sleep(0.5)
-    raise WrongError(f"OPC UA does not come back: {last}")

@@ -95,7 +95,7 @@ class Shown(Enum):
     WATCHED = "as before"
     UNKNOWN = "unknown"
     SILENT = "unknown or no answer"
-    HONEST = "unknown, or watched anew"
+    HONEST = "never a state that nobody looks at"
     TOLD = "as before, and told"
 
     def fits(self, reading: Reading, told: HealthCode) -> bool:
@@ -113,8 +113,13 @@ class Shown(Enum):
         if self is Shown.SILENT:
             return reading.is_unknown or not reading.words
         if self is Shown.HONEST:
-            return reading.is_unknown or reading.is_watched or not reading.words
+            return not reading.is_false
         return reading.is_watched and is_told
+
+    @property
+    def goes_on(self) -> bool:
+        """Nothing may change: only moments in which a busy machine is late are let pass."""
+        return self in (Shown.WATCHED, Shown.TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +151,26 @@ def judge(
         patience_s: from when on it must be right.
     """
     first = next((r for r in readings if r.at_s >= begin_s and right.fits(r, told)), None)
-    if right is Shown.WATCHED:
-        patience_s = 0.0
-    latest = begin_s + patience_s + _WITHIN_S
-    judged = [r for r in readings if latest <= r.at_s <= end_s]
-    wrong = next((r for r in judged if not right.fits(r, told)), None)
-    if wrong is not None or first is None or not judged:
-        late = f"{wrong} after {wrong.at_s - begin_s:.1f} s" if wrong else "nothing was read"
-        detected = first.at_s - begin_s if first else None
-        return Judged(detected, late, is_right=False)
-    return Judged(first.at_s - begin_s, str(first), is_right=True)
+    judged = [r for r in readings if begin_s <= r.at_s <= end_s]
+    if first is None or not judged:
+        return Judged(None, str(judged[-1]) if judged else "nothing was read", is_right=False)
+    detected_s = first.at_s - begin_s
+    if right.goes_on:
+        since_s: float | None = None  # when it stopped to be right, beyond what it takes to be so
+        late_s, what = 0.0, ""
+        for reading in judged[judged.index(first) :] if told else judged:
+            if right.fits(reading, told):
+                since_s = None
+                continue
+            since_s = reading.at_s if since_s is None else since_s
+            if reading.at_s - since_s >= late_s:
+                late_s, what = reading.at_s - since_s, str(reading)
+        is_right = late_s <= patience_s and (not told or detected_s <= patience_s + _WITHIN_S)
+        said = str(first) + (f" ({what} for {late_s:.1f} s)" if what else "")
+        return Judged(detected_s, said, is_right)
+    latest_s = begin_s + patience_s + _WITHIN_S
+    for reading in judged:
+        if reading.at_s >= latest_s and not right.fits(reading, told):
+            said = f"{reading} after {reading.at_s - begin_s:.1f} s"
+            return Judged(detected_s, said, is_right=False)
+    return Judged(detected_s, str(first), is_right=detected_s <= patience_s + _WITHIN_S)

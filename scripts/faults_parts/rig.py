@@ -54,7 +54,7 @@ off_delay_s = 0.5
 state_dir = "{state}"
 [plant.events]
 site = "yard"
-brokers = ["mqtt://127.0.0.1:{broker}"]
+brokers = ["{broker}"]
 keepalive_s = 2
 """
 
@@ -69,6 +69,7 @@ class Setting:
     environment: Callable[[Path], dict[str, str]] | None = None  # of the daemon
     state: Callable[[Rig], Path] | None = None  # makes [plant] state_dir
     source: str = ""  # of the first camera, instead
+    broker: Callable[[Path], Broker] = lambda folder: Broker(folder, that_keeps(folder))
 
 
 class Rig(Closing):
@@ -99,16 +100,19 @@ class Rig(Closing):
         self.state = folder / "state" if setting.state is None else setting.state(self)
         keeping = folder / "broker"
         keeping.mkdir()
-        self.broker = Broker(keeping, that_keeps(keeping)).start()
-        stack.callback(lambda: self.broker.stop())  # noqa: PLW0108 - the one that runs then
-        self.events = Listener(self.broker.port, "gasedge/#", client_id="witness", clean=False)
+        self.broker = setting.broker(keeping)
+        stack.callback(self.broker.stop)
+        self.broker.start()
+        self.events = Listener(
+            self.broker.port, "gasedge/#", client_id="witness", clean=False, host=self.broker.host
+        )
         stack.enter_context(self.events)
         first = setting.source or _QUIET
         if setting.camera:
             self.stream = stack.enter_context(CameraStream(folder))
             first = self.stream.source
         tables = (_TABLES + setting.tables).replace("{state}", str(self.state))
-        tables = tables.replace("{folder}", str(folder)).replace("{broker}", str(self.broker.port))
+        tables = tables.replace("{folder}", str(folder)).replace("{broker}", self.broker.url)
         environment = setting.environment(folder) if setting.environment else None
         self.daemon = WatchedDaemon(
             folder,
@@ -117,6 +121,7 @@ class Rig(Closing):
             [first, _LEAKING],
             threads=1,
             tables=tables,
+            sizes=[self.stream.size] if setting.camera else [],
             environment=environment,
         )
         self.watch = StateWatch(self.daemon.modbus, cameras=2)

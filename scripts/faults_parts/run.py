@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
+from contract.tags import HealthCode
 
 from .fault import Fault, Outcome, WrongError
-from .reading import Judged, Shown, judge
+from .reading import Reading, Shown, judge
 from .rig import Rig
 
 if TYPE_CHECKING:
@@ -65,13 +66,15 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
             end_s = time.monotonic()
     except WrongError as error:
         complaints.append(str(error))
-    first = judge(rig.watch.readings(1), fault.shown, fault.told, begin_s=begin_s, end_s=end_s)
-    second = judge(
-        rig.watch.readings(2), fault.other, type(fault.told)(0), begin_s=begin_s, end_s=end_s
-    )
+    limits = {"begin_s": begin_s, "end_s": end_s, "patience_s": fault.patience_s}
+    first = judge(rig.watch.readings(1), fault.shown, fault.told, **limits)
+    second = judge(rig.watch.readings(2), fault.other, HealthCode(0), **limits)
     for name, judged in (("camera 1", first), ("camera 2", second)):
         if not judged.is_right:
             complaints.append(f"{name}: {judged.shown}")
+    seen_s = _seen_s(rig.watch.readings(1), fault.seen, begin_s)
+    if seen_s is None or seen_s > fault.patience_s:
+        complaints.append(f"{fault.seen.name} was not told in time")
     recovered_s: float | None = None
     try:
         rig.settle(fault.recover_s)
@@ -83,7 +86,7 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
     complaints += lost
     return Outcome(
         fault,
-        _told_s(fault, first),
+        seen_s if fault.seen else None if fault.shown is Shown.WATCHED else first.detected_s,
         first.shown,
         recovered_s,
         "; ".join(lost) or "0",
@@ -91,6 +94,6 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
     )
 
 
-def _told_s(fault: Fault, judged: Judged) -> float | None:
-    """When it was detected; what must not show has no such moment."""
-    return None if fault.shown is Shown.WATCHED else judged.detected_s
+def _seen_s(readings: list[Reading], bits: HealthCode, begin_s: float) -> float | None:
+    """When bits of Health/Code were first told."""
+    return next((r.at_s - begin_s for r in readings if r.at_s >= begin_s and bits in r.code), None)

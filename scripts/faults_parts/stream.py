@@ -28,7 +28,6 @@ __all__ = ["CameraStream", "why_no_stream"]
 SERVER = Path(__file__).resolve().parents[2] / "tests" / "edge_runtime" / "rtsp_server.py"
 SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's GStreamer bindings are for
 WIDTH, HEIGHT, FPS = 160, 120, 10
-_LOOP = 15  # pictures of a recording that is played in place of the camera
 
 
 def why_no_stream() -> str:
@@ -72,6 +71,11 @@ class CameraStream(Closing):
     def source(self) -> str:
         """What the daemon reads."""
         return f"rtsp://127.0.0.1:{self._port}/live"
+
+    @property
+    def size(self) -> str:
+        """Of its pictures, as the configuration says it."""
+        return f"{WIDTH}x{HEIGHT}"
 
     @property
     def pid(self) -> int:

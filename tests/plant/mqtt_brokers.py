@@ -32,6 +32,7 @@ class Broker:
     extra: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen | None = None
+    host: str = "127.0.0.1"
 
     def start(self) -> Broker:
         config = self.folder / "mosquitto.conf"
@@ -61,7 +62,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt://{self.host}:{self.port}"
 
 
 def that_keeps(folder: Path) -> str:
@@ -142,7 +143,7 @@ class Listener:
         self._client.on_message = self._on_message
         if "user" in more:
             self._client.username_pw_set(more["user"], more["password"])
-        self._client.connect("127.0.0.1", port)
+        self._client.connect(more.get("host", "127.0.0.1"), port)
 
     def _on_message(self, _client, _data, message):
         self.got.append(
