@@ -219,6 +219,17 @@ def test_an_event_carries_the_mask_of_its_moment_and_both_go_once_acknowledged(
         assert bench.outbox.figures(AT).depth == 0
 
 
+def test_only_a_leaks_event_keeps_a_mask_so_that_none_waits_for_nobody(bench, broker):
+    for kind in AlarmKind:
+        bench.writer.write(change(ACTIVE, kind=kind))
+    assert len(bench.outbox.waiting(CONSUMER, Stream.MASK, 99)) == 1
+    with Listener(broker.port, "gasedge/#") as listener, delivering(bench, broker):
+        until(lambda: len(listener.got) == len(AlarmKind))
+        until(lambda: not bench.outbox.figures(AT).depth)
+        masks = {event["kind"]: event["mask"] is not None for event in heard(listener)}
+    assert masks == {kind.value: kind is AlarmKind.LEAK for kind in AlarmKind}
+
+
 def test_masks_go_first_when_room_runs_out_and_their_events_say_so(plant, tmp_path, broker, valid):
     bench = Bench(tmp_path / "small.sqlite", plant, max_bytes=4000)
     bench.happen(20)

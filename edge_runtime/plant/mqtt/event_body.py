@@ -11,7 +11,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
-from contract.alarms import AlarmKind, AlarmState
+from contract.alarms import AlarmState
 from contract.camera_health import HealthCode
 from contract.mask_encoding import size_of_mask
 
@@ -121,7 +121,7 @@ def alarm_event(
         **values,
         "test": alarm.test or bool(code & HealthCode.TEST_SOURCE),
         "evidence_sha256": None,
-        _MASK_N: mask_n if alarm.kind is AlarmKind.LEAK else None,
+        _MASK_N: mask_n,
     }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from contract.alarms import AlarmKind
 from edge_runtime.outbox import Stream
 from edge_runtime.plant.mqtt.event_body import alarm_event, change_of, evidence_event
 
@@ -75,8 +76,9 @@ class EventWriter:
         """
         # what a person asked is written first and told then
         seen = self._seen.get(alarm) or self._see(alarm)
-        mask = None if seen.snapshot is None else seen.snapshot.value("Mask/Data")
-        mask_n = None
+        mask = mask_n = None
+        if alarm.kind is AlarmKind.LEAK and seen.snapshot is not None:
+            mask = seen.snapshot.value("Mask/Data")
         if isinstance(mask, bytes) and mask and len(mask) <= _LARGEST_MASK:
             mask_n = self._outbox.put(Stream.MASK, mask, alarm.changed_ns)
         body = alarm_event(
