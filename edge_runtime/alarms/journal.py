@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from contract.audit import GENESIS, AuditRecord, chained, record_from_json
 from contract.errors import InputError
+from contract.plain_text import one_line
 
 if TYPE_CHECKING:
     from contract.audit import Entry
@@ -19,7 +20,6 @@ __all__ = ["Journal"]
 _log = logging.getLogger(__name__)
 
 _IN_MEMORY = 10_000  # records, where there is no disk
-_LONGEST = 500
 
 
 class Journal:
@@ -48,14 +48,14 @@ class Journal:
                     clock_ok=now.clock_ok,
                     boot_id=now.boot_id,
                     category=entry.category.value,
-                    subject=_plain(entry.subject),
-                    who=_plain(entry.who),
-                    role=_plain(entry.role),
-                    origin=_plain(entry.origin),
-                    old=_plain(entry.old),
-                    new=_plain(entry.new),
-                    result=_plain(entry.result),
-                    comment=_plain(entry.comment),
+                    subject=one_line(entry.subject),
+                    who=one_line(entry.who),
+                    role=one_line(entry.role),
+                    origin=one_line(entry.origin),
+                    old=one_line(entry.old),
+                    new=one_line(entry.new),
+                    result=one_line(entry.result),
+                    comment=one_line(entry.comment),
                     previous=previous,
                 )
             )
@@ -127,8 +127,3 @@ def _understood(octets: bytes) -> AuditRecord | None:
     except (InputError, UnicodeDecodeError) as error:
         _log.error("a record of the audit journal is damaged: %s", error)
         return None
-
-
-def _plain(text: str) -> str:
-    """A text that fits into one line, whoever gave it."""
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from contract.alarms import ActionKind, Alarm, AlarmKind, AlarmState, Outcome
+from contract.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,6 @@ _SECOND = 1_000_000_000
 _NO_EARLIER_NS = 1_704_067_200 * _SECOND  # 2024: a clock before it was never set
 _STEP_S = 2.0  # of the wall clock, from which on a shelving's end is told anew
 _SAY_S = 5.0  # between two texts of an alarm that stands
-_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +183,9 @@ class AlarmMachine:
         outcome, after = _ASKED[action.kind](self, action, now)
         if outcome is not Outcome.DONE:
             return outcome, memory
-        comment = action.comment[:_LONGEST_TEXT] or after.comment
+        comment = one_line(action.comment) or after.comment
         return outcome, replace(
-            after, comment=comment, who=action.who[:_LONGEST_TEXT], changed_ns=now.utc_ns
+            after, comment=comment, who=one_line(action.who), changed_ns=now.utc_ns
         )
 
     def take_on(self, memory: Memory, now: Now) -> None:

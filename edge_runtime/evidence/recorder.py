@@ -21,6 +21,7 @@ from contract.alarms import Alarm, Outcome
 from contract.audit import Category, Entry
 from contract.errors import ConfigError, GasedgeError
 from contract.tags import TagType, tag
+from edge_runtime.alarms.clock import machine_now
 from edge_runtime.evidence.device_key import device_key
 from edge_runtime.evidence.event_folder import (
     MANIFEST,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_runtime.evidence.recording import Recording
+    from edge_runtime.evidence.retention import Room
     from edge_runtime.plant.config import EvidenceConfig, PlantConfig
 
 __all__ = ["run_recorder"]
@@ -183,6 +185,7 @@ class _Recorder:
             camera = message.snapshot.camera if isinstance(message, Sent) else message.camera
             if (given_up := self._recordings.give_up(camera)) is not None:
                 given_up.close()
+                self._not_kept(given_up)
 
     async def _write(self, recordings: Sequence[Recording]) -> None:
         failed = False
@@ -192,13 +195,11 @@ class _Recorder:
             except (GasedgeError, OSError) as error:
                 failed = True
                 self._troubled(f"{recording.camera}: evidence of a leak was not kept: {error}")
-                for event_id in recording.event_ids:
-                    said = Entry(Category.SYSTEM, f"evidence {event_id}", result="not kept")
-                    self._client.note(said)
+                self._not_kept(recording)
             finally:
                 recording.close()
         try:
-            room = await asyncio.to_thread(make_room, self._config, time.time())
+            room = await asyncio.to_thread(self._make_room)
         except OSError as error:
             self._troubled(f"{self._config.folder}: cannot be looked at ({error})")
             return
@@ -210,11 +211,15 @@ class _Recorder:
         elif recordings and not failed:
             self._client.maintain(_REASON, None)
 
+    def _not_kept(self, recording: Recording) -> None:
+        for event_id in recording.event_ids:
+            self._client.note(Entry(Category.SYSTEM, f"evidence {event_id}", result="not kept"))
+
     def _write_one(self, recording: Recording) -> Written:
         root = self._config.folder
         marker = root / f"{_UNTOLD}{event_name(recording)}"
         marker.touch()  # before there is anything to tell: a kill in between loses nothing
-        room = make_room(self._config, time.time())
+        room = self._make_room()
         try:
             why = "the disk had too little room" if room.is_short else ""
             why = "the process ended" if self._stop.is_set() else why
@@ -229,6 +234,14 @@ class _Recorder:
         except BaseException:
             marker.unlink()
             raise
+
+    def _make_room(self) -> Room:
+        now = machine_now()
+        # a clock that nobody keeps must not make all evidence too old
+        room = make_room(self._config, now.utc_ns / 1e9 if now.clock_ok else None)
+        for name in room.removed:
+            self._client.note(Entry(Category.SYSTEM, f"evidence {name}", new="removed for room"))
+        return room
 
     async def _tell(self) -> None:
         """Tell the gateway what was kept, until it has written it down."""

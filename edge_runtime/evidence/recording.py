@@ -53,9 +53,13 @@ class Recording:
         """Of the leaks, the first one first."""
         return [each.event_id for each in self.alarms]
 
+    def reaches(self, until_s: float) -> bool:
+        """Whether it may go on until then."""
+        return until_s <= self._began_s + _LONGEST_S
+
     def extend(self, until_s: float) -> None:
-        """Go on until then, but not for ever."""
-        self.until_s = max(self.until_s, min(until_s, self._began_s + _LONGEST_S))
+        """Go on until then."""
+        self.until_s = max(self.until_s, until_s)
 
     def add(self, moment: Moment) -> None:
         """Put a moment aside.
@@ -144,6 +148,7 @@ class Recordings:
         self._known = known
         self._prerolls = {name: Preroll(pre_s, memory_bytes // len(cameras)) for name in cameras}
         self._running: dict[str, Recording] = {}
+        self._over: list[Recording] = []  # as long as one may be
 
     def saw(self, camera: str, moment: Moment) -> None:
         """Take in a moment of a configured camera."""
@@ -163,6 +168,9 @@ class Recordings:
                 running.changed(alarm)
             return
         until_s = now_s + self._post_s
+        if running is not None and not running.reaches(until_s):
+            self._over.append(self._running.pop(alarm.camera))
+            running = None
         if running is None:
             running = Recording(alarm.camera, now_s, until_s, self._new_spool())
             for moment in self._prerolls[alarm.camera].take():
@@ -178,12 +186,17 @@ class Recordings:
         done = [each for each in self._running.values() if now_s >= each.until_s]
         for each in done:
             del self._running[each.camera]
-        return done
+        over, self._over = self._over, []
+        return [*over, *done]
 
     def give_up(self, camera: str) -> Recording | None:
         """Take back a recording whose spool the disk refuses."""
-        return self._running.pop(camera, None)
+        given_up = self._running.pop(camera, None)
+        if given_up is not None:  # a leak that stands is recorded once the disk takes it
+            self._known.difference_update(given_up.event_ids)
+        return given_up
 
     def all_running(self) -> list[Recording]:
         """End all recordings, because the process ends."""
-        return [self._running.pop(name) for name in tuple(self._running)]
+        over, self._over = self._over, []
+        return [*over, *(self._running.pop(name) for name in tuple(self._running))]

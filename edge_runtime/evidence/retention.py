@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -35,25 +36,24 @@ class Held:
 class Room:
     """How the disk stands after room was made."""
 
-    held: list[Held]
-    removed: int
+    removed: list[str]
     is_short: bool  # even without any old event there is less free than is to stay free
 
 
 def doomed(
-    held: Sequence[Held], config: EvidenceConfig, *, now_s: float, free_bytes: int
+    held: Sequence[Held], config: EvidenceConfig, *, now_s: float | None, free_bytes: int
 ) -> list[str]:
     """Names of the events that must go, the oldest first.
 
     Args:
         held: all events.
         config: the limits.
-        now_s: UTC, s since 1970.
+        now_s: UTC, s since 1970; None while nobody knows: then age counts for nothing.
         free_bytes: of the disk.
     """
     in_order = sorted(held, key=lambda each: (each.at_s, each.name))
     left, total = len(in_order), sum(each.bytes for each in in_order)
-    oldest_s = now_s - config.keep_days * 86_400
+    oldest_s = -math.inf if now_s is None else now_s - config.keep_days * 86_400
     # where others fill the disk, removing evidence would not help: it stays, and clips are left out
     floor = config.free_mb * _MB if free_bytes + total >= config.free_mb * _MB else 0
     gone = []
@@ -79,19 +79,18 @@ def held_in(root: Path) -> list[Held]:
     return found
 
 
-def make_room(config: EvidenceConfig, now_s: float) -> Room:
+def make_room(config: EvidenceConfig, now_s: float | None) -> Room:
     """Remove what the limits do not allow.
 
     Raises:
         OSError: when the disk cannot be asked.
     """
-    held = held_in(config.folder)
     free_bytes = shutil.disk_usage(config.folder).free
-    removed = 0
-    for name in doomed(held, config, now_s=now_s, free_bytes=free_bytes):
+    removed = []
+    for name in doomed(held_in(config.folder), config, now_s=now_s, free_bytes=free_bytes):
         _log.info("evidence %s makes room", name)
         shutil.rmtree(config.folder / name, ignore_errors=True)
-        removed += not (config.folder / name).exists()
-    left = [each for each in held if (config.folder / each.name).exists()]
+        if not (config.folder / name).exists():
+            removed.append(name)
     free_bytes = shutil.disk_usage(config.folder).free
-    return Room(left, removed, is_short=free_bytes < config.free_mb * _MB)
+    return Room(removed, is_short=free_bytes < config.free_mb * _MB)

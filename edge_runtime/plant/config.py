@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from contract.config import Section
 from edge_runtime.plant.mqtt.config import EventsConfig, SparkplugConfig
@@ -146,6 +146,17 @@ class SyslogConfig(Section):
     transport: Literal["udp", "tcp", "tls"] = "tls"
     ca: Path | None = None  # PEM, for tls; None: the system's authorities
     certificate: Path | None = None  # PEM of this device with its key, where the server asks
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_name(cls, host: str) -> str:
+        try:
+            known = bool(host.encode("idna"))
+        except UnicodeError:
+            known = False
+        if not known:
+            raise ValueError("must be the name or address of a machine")
+        return host
 
     @model_validator(mode="after")
     def _certificates_need_tls(self) -> SyslogConfig:

@@ -12,7 +12,6 @@ import importlib.metadata
 import importlib.resources
 import json
 import logging
-import shutil
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from edge_runtime.plant.config import PageConfig
 from edge_runtime.plant.metrics import metrics_text
 from edge_runtime.plant.page_actions import act, allowed
 from edge_runtime.plant.page_certificate import page_tls
-from edge_runtime.plant.page_clips import clip, events_json
+from edge_runtime.plant.page_clips import EvidenceLook, clip, events_in, held_in
 from edge_runtime.plant.page_gate import Gate, visitor_of
 from edge_runtime.plant.page_state import alarm_json, camera_json, reasons
 from edge_runtime.plant.page_trend import SAMPLE_S, Trend
@@ -33,7 +32,6 @@ from edge_runtime.plant.page_trend import SAMPLE_S, Trend
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from edge_runtime.plant.config import PlantConfig
     from edge_runtime.plant.keeping import Keeping
@@ -72,7 +70,9 @@ class _Handlers:
         self._config = config
         self._board = board
         self._kept = kept
-        self._evidence = config.evidence.folder if config.evidence else None
+        self._evidence = folder = config.evidence.folder if config.evidence else None
+        self._events = EvidenceLook(lambda: events_in(folder) if folder is not None else [])
+        self._held = EvidenceLook(lambda: held_in(folder) if folder is not None else None)
         self._trend = trend
         self._made, self._made_s = "", float("-inf")
 
@@ -119,8 +119,7 @@ class _Handlers:
 
     async def events(self, request: web.Request) -> web.Response:
         del request
-        folder = self._evidence
-        return web.json_response([] if folder is None else await events_json(folder))
+        return web.json_response(await self._events.now() or [])
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
         if self._evidence is None:
@@ -139,7 +138,7 @@ class _Handlers:
             version=importlib.metadata.version("gasedge"),
             serial=self._config.serial,
             outbox=outbox,
-            evidence=_held(self._evidence),
+            evidence=await self._held.now(),
         )
         kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=text.encode(), headers=kind)
@@ -283,17 +282,6 @@ def _file(name: str) -> Callable[[web.Request], Any]:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
     return answer
-
-
-def _held(folder: Path | None) -> tuple[int, int] | None:
-    """Events in the folder and the free bytes of its disk; None where that cannot be told."""
-    if folder is None:
-        return None
-    try:
-        events = sum(not each.name.startswith(".") for each in folder.iterdir())
-        return events, shutil.disk_usage(folder).free
-    except OSError:
-        return None
 
 
 async def _sample(board: Board, trend: Trend) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from contract.alarms import Action, ActionKind, Outcome
+from contract.plain_text import LONGEST_TEXT
 from edge_runtime.plant.page_gate import asked, visitor_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _STATUS = {
     Outcome.OUT_OF_BOUNDS: 400,
     Outcome.NOT_KEPT: 503,
 }
-_MAX_COMMENT = 500
 
 
 def allowed(role: Role) -> list[str]:
@@ -53,8 +53,8 @@ def _action(given: dict[str, Any], who: str, role: Role, origin: str) -> Action:
     ):
         raise web.HTTPBadRequest(text="minutes must be a number above 0")
     comment = str(given.get("comment") or "").strip()
-    if len(comment) > _MAX_COMMENT:
-        raise web.HTTPBadRequest(text=f"a comment has at most {_MAX_COMMENT} characters")
+    if len(comment) > LONGEST_TEXT:
+        raise web.HTTPBadRequest(text=f"a comment has at most {LONGEST_TEXT} characters")
     return Action(
         kind=kind,
         alarm_id=str(given.get("alarm")),

@@ -115,7 +115,10 @@ class Gate:
         name, password = given.get("name"), given.get("password")
         if self._users is None or not isinstance(name, str) or not isinstance(password, str):
             raise web.HTTPBadRequest(text="name and password are needed")
+        before = self._user_file()
         role = await self._role(name, password)
+        if self._user_file() != before:  # removed or given another role just now: once more
+            role = await self._role(name, password)
         self._told("log-in", name, request, role)
         if role is None:
             raise web.HTTPForbidden(text="wrong name or password, or too many attempts")

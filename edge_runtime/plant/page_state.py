@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from contract.tags import TAGS, HealthCode, LeakState, Quality, TagType
@@ -20,7 +19,7 @@ _PLAIN = (TagType.BYTES,)  # not in the JSON: the picture shows the mask
 def camera_json(board: Board, name: str) -> dict[str, Any]:
     """One camera at this moment."""
     snapshot = board.show(name).snapshot
-    picture = board.pictures.get(name)
+    came_ms, age_ms = board.picture_ms(name) or (None, None)
     return {
         "camera": name,
         "unit_id": snapshot.unit_id,
@@ -29,8 +28,8 @@ def camera_json(board: Board, name: str) -> dict[str, Any]:
         "reasons": [bit.name for bit in reasons(snapshot)],
         "meanings": [bit.meaning for bit in reasons(snapshot)],
         "source_time_ns": snapshot.source_time_ns,
-        "picture_ns": picture.captured_ns if picture else None,
-        "picture_age_ms": _picture_age_ms(picture.captured_ns) if picture else None,
+        "picture_ms": came_ms,  # tells pictures apart, and how much older one is than another
+        "picture_age_ms": age_ms,
         "tags": {
             tag.name: _json(snapshot.value(tag.name)) for tag in TAGS if tag.type not in _PLAIN
         },
@@ -77,10 +76,6 @@ def reasons(snapshot: CameraSnapshot) -> list[HealthCode]:
 
 def _ms(at_ns: int | None) -> int | None:
     return None if at_ns is None else at_ns // 1_000_000
-
-
-def _picture_age_ms(captured_ns: int) -> int:
-    return max(0, (time.time_ns() - captured_ns) // 1_000_000)
 
 
 def _number(value: Value) -> float:

@@ -51,6 +51,7 @@ class Board:
         self._limits = limits
         self._clock_ns = clock_ns
         self._heard: dict[str, Heard] = {}
+        self._picture_ns: dict[str, int] = {}
         self._warned: set[str] = set()
         self._listeners: list[Told] = []
         self.own_word: Callable[[str], OwnWord] | None = None  # the desk's word on a camera
@@ -69,6 +70,13 @@ class Board:
             now_ns=self._clock_ns(),
             limits=self._limits,
         )
+
+    def picture_ms(self, camera: str) -> tuple[int, int] | None:
+        """When the newest picture came, ms of the monotonic clock, and how old it is, in ms."""
+        came_ns = self._picture_ns.get(camera)
+        if came_ns is None:
+            return None
+        return came_ns // 1_000_000, (self._clock_ns() - came_ns) // 1_000_000
 
     def listen(self, told: Told) -> Callable[[], None]:
         """Call `told` with every message taken, its header and its blob; the answer ends that."""
@@ -97,6 +105,7 @@ class Board:
         if isinstance(message, Picture):
             if message.view == OVERLAY:
                 self.pictures[camera] = message
+                self._picture_ns[camera] = self._clock_ns()
             return True
         # a sender's clock cannot run ahead of ours: they are the same clock
         sent_ns = min(message.sent_ns, self._clock_ns())

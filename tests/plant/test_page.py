@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import re
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from tests.plant.browser import PROGRAM, Browser
 
 pytest.importorskip("aiohttp")
+
+from edge_runtime.plant.page_clips import EvidenceLook
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def test_state_says_what_is_known_and_that_the_rest_is_not(plant, gateway):
         assert "Mask/Data" not in north["tags"]
         assert (south["state"], south["quality"]) == ("UNKNOWN", "BAD")
         assert south["reasons"] == ["PLANT_LINK", "STARTING"]
-        plant.until(lambda: camera(gateway)["picture_ns"] == 123)
+        plant.until(lambda: camera(gateway)["picture_age_ms"] is not None)
         status, headers, body = get(gateway, "/camera/north.jpg")
         assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"a jpeg")
         assert get(gateway, "/camera/south.jpg")[0] == 404
@@ -90,7 +94,7 @@ def test_loopback_names_are_served(gateway, host):
 def test_clients_that_ask_and_never_read_do_not_stop_the_watch(plant, gateway):
     with contextlib.ExitStack() as stack, plant.speak(gateway) as link:
         link.show("north", bytes(500_000), time.time_ns())
-        plant.until(lambda: camera(gateway)["picture_ns"] is not None)
+        plant.until(lambda: camera(gateway)["picture_ms"] is not None)
         for _ in range(40):
             stalled = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
             stack.callback(stalled.close)
@@ -124,7 +128,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_end(plant, tmp_path):
     with contextlib.ExitStack() as stack:
         with plant.run(tmp_path / "g", serve=("page",)) as gateway, plant.speak(gateway) as link:
             link.show("north", bytes(5_000_000), time.time_ns())
-            plant.until(lambda: camera(gateway)["picture_ns"] is not None)
+            plant.until(lambda: camera(gateway)["picture_ms"] is not None)
             stalled = socket.create_connection(("127.0.0.1", gateway.ports["page"]))
             stack.callback(stalled.close)
             stalled.sendall(b"GET /camera/north.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n" * 9)
@@ -152,3 +156,47 @@ def test_a_page_that_loses_its_gateway_calls_itself_unknown(plant, gateway, tmp_
             assert refused == []
     finally:
         gateway.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+def test_a_picture_that_grows_old_is_not_shown_beside_a_fresh_state(plant, gateway, tmp_path):
+    address = f"http://127.0.0.1:{gateway.ports['page']}/"
+    with plant.speak(gateway) as link, Browser(tmp_path, address) as browser:
+        shown = "(document.querySelector('.view img') || {hidden: true}).hidden === false"
+        for number in range(200):
+            link.show("north", b"a jpeg", number)
+            if browser.js(shown):
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("no picture was shown")
+        # the network lets the small answers through and the pictures not
+        browser.ask("Network.enable")
+        browser.ask("Network.setBlockedURLs", urls=["*.jpg"])
+        for number in range(150):
+            link.show("north", b"a jpeg", 1000 + number)
+            if not browser.js(shown):
+                break
+            time.sleep(0.05)
+        assert not browser.js(shown)
+        assert "LEAK" in browser.text()  # the state is as fresh as ever
+
+
+def test_a_hung_disk_of_the_evidence_holds_nobody_up(monkeypatch):
+    hung, looks = threading.Event(), []
+
+    def look():
+        looks.append(1)
+        hung.wait(10)
+        return 1
+
+    async def ask():
+        seen = EvidenceLook(look)
+        assert [await seen.now(), await seen.now()] == [None, None]
+        assert len(looks) == 1  # however many asked
+        hung.set()
+        while await seen.now() is None:
+            pass
+
+    monkeypatch.setattr("edge_runtime.plant.page_clips._PATIENCE_S", 0.05)
+    asyncio.run(ask())

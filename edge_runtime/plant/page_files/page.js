@@ -1,7 +1,7 @@
 import {loseAlarms, showAlarms} from "./alarms.js";
-import {drawTrend, makeTrend} from "./trend.js";
+import {clearTrend, drawTrend, makeTrend} from "./trend.js";
 
-const POLL_MS = 400, LOST_MS = 2000, TREND_MS = 4000;
+const POLL_MS = 400, LOST_MS = 2000, TREND_MS = 4000, OLD_MS = 5000;
 const WORDS = {NONE: "No leak seen", SUSPECT: "Suspect", LEAK: "LEAK", UNKNOWN: "Unknown"};
 const ZONE_WORDS = {0: "no leak seen", 1: "suspect", 2: "LEAK"};
 const NE107 = ["normal", "failure", "check function", "off specification", "maintenance required"];
@@ -20,7 +20,7 @@ function element(name, className, parent) {
 
 function card(name) {
   if (cards.has(name)) return cards.get(name);
-  const c = {name, pictureNs: null, busy: false};
+  const c = {name, pictureMs: null, busy: false};
   c.root = element("article", "UNKNOWN", main);
   c.root.tabIndex = 0;
   c.root.setAttribute("aria-label", "camera " + name);
@@ -102,12 +102,14 @@ function show(state) {
       return row;
     }));
   }
-  if (state.picture_ns !== null && state.picture_ns !== c.pictureNs && !c.busy) picture(c, state.picture_ns);
-  // an old picture beside a fresh state would show a plume where there is none, or none where one is
-  c.img.hidden = state.picture_age_ms === null || c.pictureNs === null || state.picture_age_ms > 5000;
+  if (state.picture_ms !== null && state.picture_ms !== c.pictureMs && !c.busy) picture(c, state.picture_ms);
+  // an old picture beside a fresh state would show a plume where there is none, or none where one is:
+  // what counts is the one that is shown, not the newest that the gateway has
+  c.img.hidden = state.picture_ms === null || c.pictureMs === null
+    || state.picture_age_ms + state.picture_ms - c.pictureMs > OLD_MS;
 }
 
-async function picture(c, pictureNs) {
+async function picture(c, pictureMs) {
   c.busy = true;
   try {
     const reply = await fetch("camera/" + encodeURIComponent(c.name) + ".jpg", {signal: AbortSignal.timeout(LOST_MS)});
@@ -115,10 +117,10 @@ async function picture(c, pictureNs) {
       const url = URL.createObjectURL(await reply.blob());
       const old = c.img.src;
       c.img.src = url;
-      c.pictureNs = pictureNs;
+      c.pictureMs = pictureMs;
       if (old) URL.revokeObjectURL(old);
     }
-  } catch (error) { /* the next answer asks again; the timer below says when it is too late */ }
+  } catch (error) { /* the next answer asks again, and hides what has become too old */ }
   c.busy = false;
 }
 
@@ -130,7 +132,6 @@ async function poll() {
     if (reply.status === 401) { why = "you are logged out"; logout.textContent = "Log in"; }
     if (!reply.ok) throw new Error(String(reply.status));
     const state = await reply.json();
-    answered = performance.now();
     why = "this page cannot reach the gateway";
     token = state.user.token;
     logout.hidden = !token;
@@ -145,6 +146,7 @@ async function poll() {
     setText(link, state.cameras.length + (state.cameras.length === 1 ? " camera, " : " cameras, ")
       + (bad.length ? bad.length + " need a look" : "all clear"));
     link.className = "";
+    answered = performance.now();  // only now: a page that cannot be drawn must not look fresh
     const calls = bad.length + open;
     document.title = (calls ? "(" + calls + ") " : "") + "gasedge";
   } catch (error) { lost(); }
@@ -154,7 +156,11 @@ async function poll() {
 // without an answer this page must not go on showing the last one
 function lost() {
   if (performance.now() - answered <= LOST_MS) return;
-  for (const c of cards.values()) unknown(c, why);
+  for (const c of cards.values()) {
+    unknown(c, why);
+    c.img.hidden = true;
+    clearTrend(c.trend);
+  }
   loseAlarms();
   setText(link, why === "you are logged out" ? "UNKNOWN: you are logged out" : "UNKNOWN: the gateway does not answer");
   link.className = "lost";

@@ -15,6 +15,11 @@ export function makeTrend(parent, name) {
   return {svg, caption};
 }
 
+export function clearTrend(trend) {
+  trend.svg.replaceChildren();
+  trend.caption.replaceChildren();
+}
+
 function shape(kind, attributes) {
   const made = document.createElementNS(SVG, kind);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);

@@ -334,12 +334,14 @@ def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_journal(alarms):
     assert one.records()[-1].comment == "still possible"
 
 
-def test_texts_that_others_give_stay_within_one_line(alarms):
+@pytest.mark.parametrize("bad", ["\n", "\x00", "\x1b", "\ud83d", "\u2028"])
+def test_texts_that_others_give_stay_within_one_line_that_utf8_can_hold(alarms, bad):
     one = alarms.desk()
-    one.act(ActionKind.COMMENT, comment="a\nb\x1b[31m" + "x" * 5000)
-    record = one.records()[-1]
-    assert record.comment.startswith("a b [31mx")
-    assert len(record.comment) == 500
+    one.act(ActionKind.COMMENT, comment=f"a{bad}b" + "x" * 5000)
+    for text in (one.records()[-1].comment, one.alarm().comment):
+        assert text.startswith("a bx")
+        assert len(text) == 500
+        assert text.encode()
 
 
 def test_latch_and_delays_of_the_configuration_are_followed(alarms):
