@@ -122,8 +122,10 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
 def _plant(config: DaemonConfig, socket: Path) -> int:
     from edge_runtime.alarms.watched import watched_cameras
     from edge_runtime.plant.gateway import run_gateway
+    from edge_runtime.slots.store import is_slots_folder
 
     os.nice(_AFTER_FRAMES)
+    model = config.model.bundle
     beat = Beat(time.monotonic())
     with _says_how_it_does(beat.word):
         run_gateway(
@@ -134,6 +136,7 @@ def _plant(config: DaemonConfig, socket: Path) -> int:
             config_sha256=config.sha256,
             device=config.device,
             beat=lambda: beat.mark(time.monotonic()),
+            slots=model if is_slots_folder(model) else None,
         )
     return 0
 

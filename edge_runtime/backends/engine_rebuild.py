@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contract.fingerprint import Fingerprint
     from contract.precision import Precision
 
-__all__ = ["EngineRebuild"]
+__all__ = ["EngineRebuild", "build_engine_for"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,25 +63,10 @@ class EngineRebuild:
                 f"{bundle.path} --{precision} --own-ranges FOLDER, or without --own-ranges for the "
                 "bundle's ranges"
             )
-        settings = _settings(old)
         self._folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=engine.parent))
         self._said = self._folder / "said"
-        command = python_command(
-            "gasedge.cli",
-            *("--quiet", "build-engine", str(bundle.path), f"--{precision}"),
-            *("--manifest", bundle.manifest_sha256),
-            *("--out", str(self._folder), *settings),
-        )
         try:
-            with self._said.open("wb") as said:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=said,
-                    start_new_session=True,
-                )
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
+            self._process = _begun(bundle, precision, self._folder, _settings(old), self._said)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -102,19 +87,20 @@ class EngineRebuild:
         Raises:
             EngineError: when it could not be built or did not pass its test; the old file stays.
         """
+        from edge_runtime.cuda.built_kernels import take_kernels
         from edge_runtime.cuda.transfer_choice import take_transfer
 
         try:
             code = self._process.wait()
             if code:
-                lines = self._said.read_text(encoding="utf-8", errors="replace").strip()
-                last = lines.splitlines()[-1] if lines else "it said nothing"
                 raise EngineError(
-                    f"{self._why}; it could not be built anew (code {code}: {last}); run gasedge "
-                    "build-engine by hand"
+                    f"{self._why}; it could not be built anew (code {code}: "
+                    f"{_last_line(self._said)}); run gasedge build-engine by hand"
                 )
             [built] = self._folder.glob(f"*{ENGINE_SUFFIX}")
-            announce_fingerprint(self._engine, read_fingerprint(built))
+            fingerprint = read_fingerprint(built)
+            take_kernels(self._folder, fingerprint, self._engine.parent)
+            announce_fingerprint(self._engine, fingerprint)
             move_file(built, self._engine)
             settle_fingerprint(self._engine)
             take_transfer(self._folder, self._engine.parent)
@@ -126,6 +112,64 @@ class EngineRebuild:
         """End the build if it still runs; a second call does nothing."""
         end_group(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def build_engine_for(
+    bundle: Bundle, precision: Precision, folder: Path, *, like: Path | None
+) -> Path:
+    """Build the engine of a bundle into `folder`, in a process of its own, and wait for it.
+
+    Args:
+        bundle: that may run here; the build reads no other.
+        precision: to build.
+        folder: gets the engine and its fingerprint.
+        like: an engine whose settings are taken, None for the defaults.
+
+    Returns:
+        The engine file.
+
+    Raises:
+        EngineError: when it could not be built or did not pass its known-answer test.
+    """
+    settings = _settings(read_fingerprint(like)) if like is not None else []
+    said = folder / "said"
+    process = _begun(bundle, precision, folder, settings, said)
+    try:
+        code = process.wait()
+        if code:
+            raise EngineError(f"its engine could not be built (code {code}: {_last_line(said)})")
+        [built] = folder.glob(f"*{ENGINE_SUFFIX}")
+        return built
+    finally:
+        end_group(process)
+        said.unlink(missing_ok=True)
+
+
+def _begun(
+    bundle: Bundle, precision: Precision, out: Path, settings: list[str], said: Path
+) -> subprocess.Popen[bytes]:
+    """Begin a build; what it has to say goes into the file `said`."""
+    command = python_command(
+        "gasedge.cli",
+        *("--quiet", "build-engine", str(bundle.path), f"--{precision}"),
+        *("--manifest", bundle.manifest_sha256),
+        *("--out", str(out), *settings),
+    )
+    with said.open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+    os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+    return process
+
+
+def _last_line(said: Path) -> str:
+    lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def _settings(old: Fingerprint) -> list[str]:

@@ -16,6 +16,8 @@ from contract.label_map import GAS_SMOKE
 from contract.packages import need
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from contract.bundle import Bundle
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from contract.precision import Precision
     from contract.segmenter import Segmenter
 
-__all__ = ["KnownAnswer", "golden_frame", "known_answer_test"]
+__all__ = ["GoldenQuestions", "KnownAnswer", "golden_frame", "golden_mask", "known_answer_test"]
 
 _GAS_AGREEMENT = 0.5
 
@@ -39,47 +41,77 @@ class KnownAnswer:
     detail: str  # one line for a log or a page
 
 
-def known_answer_test(segmenter: Segmenter, bundle: Bundle, precision: Precision) -> KnownAnswer:
-    """Run the golden frames one by one and hold the masks against the golden masks.
+class GoldenQuestions:
+    """The golden frames of a bundle, to be asked one by one, and the masks they must give.
 
-    The worst frame counts: an average would let one blank mask pass among many right ones. Gas is
-    often a small part of a frame, so a backend that loses it all could stay inside the tolerance:
-    its gas pixels must also agree with the golden ones by half.
+    All of them are read at once, so that asking needs no disk.
+
+    Args:
+        bundle: holds them.
+        precision: of the network that is asked.
 
     Raises:
         IntegrityError: when the bundle has no golden frames, masks or tolerance for `precision`,
             or one of the files is not a picture of the network's input size.
+    """
+
+    def __init__(self, bundle: Bundle, precision: Precision) -> None:
+        golden = bundle.manifest.golden
+        tolerance = bundle.manifest.golden_tolerance.get(precision)
+        if not golden or tolerance is None:
+            raise IntegrityError(
+                f"{bundle.path}: holds no golden frames for {precision}, so a backend cannot be "
+                "trusted with it; export and calibrate it anew"
+            )
+        self.tolerance = tolerance  # share of pixels that may differ, 0..1
+        self.names = [entry.name for entry in golden]
+        self.frames = [golden_frame(bundle, entry) for entry in golden]  # (H, W, 3) BGR
+        self._masks = [_pixels(bundle, entry.mask(precision), channels=1) for entry in golden]
+
+    def judge(self, found: Sequence[NDArray[np.uint8]], backend: str) -> KnownAnswer:
+        """Hold the (H, W) masks of all frames, in their order, against the golden ones.
+
+        The worst frame counts: an average would let one blank mask pass among many right ones. Gas
+        is often a small part of a frame, so a backend that loses it all could stay inside the
+        tolerance: its gas pixels must also agree with the golden ones by half.
+
+        Args:
+            found: masks of class indices.
+            backend: its name, for the answer.
+        """
+        worst, frame, in_both, in_either = 0.0, self.names[0], 0, 0
+        for name, mask, expected in zip(self.names, found, self._masks, strict=True):
+            differing = float(np.mean(mask != expected))
+            gas, golden_gas = mask == GAS_SMOKE, expected == GAS_SMOKE
+            in_both += int(np.count_nonzero(gas & golden_gas))
+            in_either += int(np.count_nonzero(gas | golden_gas))
+            if differing > worst:
+                worst, frame = differing, name
+        agreement = in_both / in_either if in_either else None
+        passed = worst <= self.tolerance and (agreement is None or agreement >= _GAS_AGREEMENT)
+        verdict = "gives" if passed else "does NOT give"
+        gas_said = "no gas in them" if agreement is None else f"gas agrees to {agreement:.1%}"
+        return KnownAnswer(
+            passed,
+            worst,
+            agreement,
+            self.tolerance,
+            f"{backend} {verdict} the golden masks: {worst:.3%} of pixels differ on {frame}, "
+            f"{self.tolerance:.3%} may; {gas_said} ({len(self.frames)} frames)",
+        )
+
+
+def known_answer_test(segmenter: Segmenter, bundle: Bundle, precision: Precision) -> KnownAnswer:
+    """Run the golden frames one by one and hold the masks against the golden masks.
+
+    Raises:
+        IntegrityError: see `GoldenQuestions`.
         EngineError: when the backend fails.
     """
-    golden = bundle.manifest.golden
-    tolerance = bundle.manifest.golden_tolerance.get(precision)
-    if not golden or tolerance is None:
-        raise IntegrityError(
-            f"{bundle.path}: holds no golden frames for {precision}, so a backend cannot be "
-            "trusted with it; export and calibrate it anew"
-        )
-    worst, frame, in_both, in_either = 0.0, golden[0].name, 0, 0
-    for entry in golden:
-        found = segmenter.segment(golden_frame(bundle, entry)[None]).mask[0]
-        expected = _pixels(bundle, entry.mask(precision), channels=1)
-        differing = float(np.mean(found != expected))
-        gas, golden_gas = found == GAS_SMOKE, expected == GAS_SMOKE
-        in_both += int(np.count_nonzero(gas & golden_gas))
-        in_either += int(np.count_nonzero(gas | golden_gas))
-        if differing > worst:
-            worst, frame = differing, entry.name
-    agreement = in_both / in_either if in_either else None
-    passed = worst <= tolerance and (agreement is None or agreement >= _GAS_AGREEMENT)
-    verdict = "gives" if passed else "does NOT give"
-    gas_said = "no gas in them" if agreement is None else f"gas agrees to {agreement:.1%}"
-    return KnownAnswer(
-        passed,
-        worst,
-        agreement,
-        tolerance,
-        f"{segmenter.name} {verdict} the golden masks: {worst:.3%} of pixels differ on {frame}, "
-        f"{tolerance:.3%} may; {gas_said} ({len(golden)} frames)",
-    )
+    questions = GoldenQuestions(bundle, precision)
+    # a backend may write its next answer where this one stands
+    found = [segmenter.segment(frame[None]).mask[0].copy() for frame in questions.frames]
+    return questions.judge(found, segmenter.name)
 
 
 def golden_frame(bundle: Bundle, entry: GoldenEntry) -> NDArray[np.uint8]:
@@ -89,6 +121,15 @@ def golden_frame(bundle: Bundle, entry: GoldenEntry) -> NDArray[np.uint8]:
         IntegrityError: when it differs from the manifest or is not of the network's input size.
     """
     return _pixels(bundle, entry.frame, channels=3)
+
+
+def golden_mask(bundle: Bundle, entry: GoldenEntry, precision: Precision) -> NDArray[np.uint8]:
+    """The (H, W) class indices that this precision must give for a golden entry.
+
+    Raises:
+        IntegrityError: as `golden_frame`.
+    """
+    return _pixels(bundle, entry.mask(precision), channels=1)
 
 
 def _pixels(bundle: Bundle, name: str, *, channels: int) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
@@ -25,6 +26,7 @@ from edge_runtime.plant.mqtt.serve import consumers, serve_mqtt
 from edge_runtime.plant.receiver import Board, receive
 from edge_runtime.plant.relay import RELAY, serve_relay
 from edge_runtime.plant.syslog_sender import serve_syslog
+from edge_runtime.slots.audit import SlotAudit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +59,7 @@ def run_gateway(
     config_sha256: str = "",
     device: DeviceConfig | None = None,
     beat: Callable[[], None] = lambda: None,
+    slots: Path | None = None,
 ) -> None:
     """Serve the plant until SIGTERM or SIGINT; the process' main thread runs it.
 
@@ -68,6 +71,7 @@ def run_gateway(
         config_sha256: of the whole configuration, for the audit journal.
         device: when heat, disk and clock of the device are told; None does not watch them.
         beat: called whenever the process' loop comes round.
+        slots: folder of slots whose history goes into the audit journal.
 
     Raises:
         ConfigError: when an address is taken or a setting cannot be used.
@@ -81,7 +85,14 @@ def run_gateway(
     watched = watched or [WatchedCamera(name) for name in cameras]
     with keeping(config, watched, config_sha256=config_sha256, consumers=consumers(config)) as kept:
         watching = None if device is None else DeviceTold(kept.desk, device, folders(config))
-        asyncio.run(_serve(config, cameras, socket_path, kept, config_sha256, watching, beat))
+        models = None if slots is None else SlotAudit(kept.desk, slots)
+
+        def turn() -> None:
+            beat()
+            if models is not None:
+                models.look(time.monotonic())
+
+        asyncio.run(_serve(config, cameras, socket_path, kept, config_sha256, watching, turn))
 
 
 async def _serve(
@@ -91,7 +102,7 @@ async def _serve(
     kept: Keeping,
     config_sha256: str,
     device: DeviceTold | None,
-    beat: Callable[[], None],
+    turn: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -121,7 +132,7 @@ async def _serve(
         _log.info("the plant gateway serves %d cameras", len(cameras))
         if device is not None:
             stack.enter_context(device.watched(loop))
-        watching = _watch(board, kept.desk, offer, stop, beat)
+        watching = _watch(board, kept.desk, offer, stop, turn)
         watch = asyncio.create_task(watching, name="gasedge-freshness-watch")
         ending = asyncio.create_task(stop.wait())
         # the watch ends with `stop` only: if it fails, the whole process fails, loudly
@@ -135,7 +146,7 @@ async def _watch(
     desk: Desk,
     offer: Callable[[Published], None],
     stop: asyncio.Event,
-    beat: Callable[[], None],
+    turn: Callable[[], None],
 ) -> None:
     """Judge alarms and publish what is true now; log a camera's quality.
 
@@ -144,7 +155,7 @@ async def _watch(
     qualities: dict[str, Quality] = {}
     drills = DrillAudit(desk)
     while not stop.is_set():
-        beat()
+        turn()
         board.news.clear()
         desk.tick()
         for camera in board.cameras:

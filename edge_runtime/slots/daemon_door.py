@@ -1,0 +1,104 @@
+"""The other end of the door: how `gasedge apply` asks the running daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contract.errors import InputError
+from edge_runtime.plant.link import peer_uid
+from edge_runtime.slots.door import slot_door_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
+
+    from numpy.typing import NDArray
+
+__all__ = ["asked", "daemon_answers", "frames_of"]
+
+_PATIENCE_S = 120.0  # opening a model takes its time
+_GONE = "the daemon ended meanwhile; see its log, and apply again"
+
+
+def daemon_answers(folder: Path) -> bool:
+    """Whether a daemon runs on this folder of slots.
+
+    Raises:
+        InputError: when somebody else listens there.
+    """
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), _connected(folder):
+        return True
+    return False
+
+
+def asked(folder: Path, **wish: str) -> dict[str, Any]:
+    """Ask for something and wait until it is done.
+
+    Raises:
+        InputError: when it is refused, or the daemon ends meanwhile.
+    """
+    try:
+        with _connected(folder) as (door, answers):
+            door.sendall(json.dumps(wish).encode() + b"\n")
+            line = answers.readline()
+    except OSError as error:
+        raise InputError(_GONE) from error
+    if not line:
+        raise InputError(_GONE)
+    said: dict[str, Any] = json.loads(line)
+    if "refused" in said:
+        raise InputError(str(said["refused"]))
+    return said
+
+
+def frames_of(
+    folder: Path,
+) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]] | None]:
+    """Live frames: camera, (h, w, 3) BGR picture, (h, w) mask of the running model in its size.
+
+    One is fetched when it is asked for; None where none came for a moment.
+
+    Raises:
+        InputError: when the daemon ends.
+    """
+    try:
+        with _connected(folder) as (door, answers):
+            door.sendall(b'{"ask": "frames"}\n')
+            while True:
+                door.sendall(b".")
+                head = json.loads(answers.readline() or b"null")
+                if head is None:
+                    raise InputError(_GONE)
+                if not head:
+                    yield None
+                    continue
+                picture = _array(answers, (*head["picture"], 3))
+                yield str(head["camera"]), picture, _array(answers, tuple(head["mask"]))
+    except OSError as error:
+        raise InputError(_GONE) from error
+
+
+def _array(answers: IO[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    count = int(np.prod(shape))
+    data = answers.read(count)
+    if len(data) != count:
+        raise InputError(_GONE)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+@contextlib.contextmanager
+def _connected(folder: Path) -> Iterator[tuple[socket.socket, IO[bytes]]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.settimeout(_PATIENCE_S)
+        door.connect(str(slot_door_path(folder)))
+        if peer_uid(door) != os.getuid():
+            raise InputError(f"{folder}: user {peer_uid(door)} listens there, not this one")
+        with door.makefile("rb") as answers:
+            yield door, answers
