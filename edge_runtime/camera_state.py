@@ -15,11 +15,12 @@ import numpy as np
 
 from contract.label_map import BACKGROUND, GAS_SMOKE
 from contract.mask_encoding import encode_mask
-from contract.tags import CameraSnapshot, HealthCode, LeakState, Quality
+from contract.tags import CameraSnapshot, HealthCode, LeakState, Ne107, Quality
 from edge_runtime.drift import DriftTracker, ne107_with
 from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from edge_runtime.supervision import CameraWatch, look_at, ne107_of, quality_of
+from edge_runtime.view_watch import SeenView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,6 +87,9 @@ class CameraState:
         self._drill: Drill | None = None
         self._lock = threading.Lock()
         self._watch = CameraWatch(health, size, replayed=is_test)
+        self._watches_view = health.watch_view
+        self._upkeep: dict[str, Value] = {"Frame/Every": 1}
+        self._upkeep_warnings = HealthCode(0)
         self._judge = self._told_by = leaks
         self._judged: Judged | None = None  # None while nobody is looking
         self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
@@ -103,6 +107,12 @@ class CameraState:
         """The camera's view, once it is learned."""
         with self._lock:
             return self._watch.view.learned
+
+    def seen_view(self, now_s: float) -> SeenView:
+        """What the camera shows at `now_s`, for its daily check."""
+        with self._lock:
+            faults = self._watch.faults(now_s)
+            return SeenView(faults, self._watch.view.learned, watched=self._watches_view)
 
     def recall(self, view: LearnedView | None) -> None:
         """Hold pictures against a view that was learned before, where there is one."""
@@ -132,6 +142,7 @@ class CameraState:
         now_s: float,
         *,
         model_sha256: str = "",
+        cells: NDArray[np.uint32] | None = None,
     ) -> LeakState:
         """Take in what the network says of a picture.
 
@@ -142,6 +153,7 @@ class CameraState:
             fit: where the picture stands in them.
             now_s: when the mask was ready, monotonic.
             model_sha256: of the network, for the published mask.
+            cells: of the mask and score, where the backend counted them.
 
         Returns:
             The leak state after it, as far as the frames go: health is for the snapshot to judge.
@@ -152,7 +164,9 @@ class CameraState:
             blind_s = taken_s - before.monotonic_ns / 1e9 if before is not None else 0.0
             if blind_s > self._watch.lost_after_s:
                 self._forget()
-            judged = self._judge.update(frame.picture, mask, score, fit, taken_s, frame.captured_ns)
+            judged = self._judge.update(
+                frame.picture, mask, score, fit, taken_s, frame.captured_ns, cells
+            )
             self._judged, self._told_by, self._segmented = judged, self._judge, frame
             if self._drill is not None:
                 made_up = self._drill.take(frame, mask, score, fit, judged, round(now_s * 1e9))
@@ -237,6 +251,11 @@ class CameraState:
             else:
                 self._drift.take(sample, frame.monotonic_ns / 1e9)
 
+    def kept_up(self, values: dict[str, Value], warnings: HealthCode) -> None:
+        """Take in the word of the device's upkeep: tags, and what a person should see to."""
+        with self._lock:
+            self._upkeep, self._upkeep_warnings = values, warnings
+
     def new_network(self) -> None:
         """Another network answers from now on: what was found of the one before says nothing."""
         with self._lock:
@@ -265,7 +284,7 @@ class CameraState:
             quality = quality_of(faults, stale=self._is_stale(now_s))
             if quality is Quality.BAD and faults & ~(HealthCode.STARTING | HealthCode.TEST_SOURCE):
                 self._forget()
-            values = self._frame_values(now_s, reader, dropped)
+            values = self._frame_values(now_s, reader, dropped) | self._upkeep
             ne107, warnings = ne107_of(faults, quality), HealthCode(0)
             if self._drift is not None:
                 values |= self._drift.values(now_s)
@@ -273,6 +292,10 @@ class CameraState:
                 warnings = self._drift.warnings(now_s)
                 ne107 = ne107_with(ne107, warnings)
                 quality = max(quality, Quality.UNCERTAIN if warnings else quality)
+            if quality is not Quality.BAD and self._upkeep_warnings:
+                warnings |= self._upkeep_warnings
+                if ne107 is Ne107.NORMAL:
+                    ne107 = Ne107.MAINTENANCE_REQUIRED
             values |= {
                 "Health/NE107": ne107.value,
                 "Health/Code": int(faults | warnings | drilling),

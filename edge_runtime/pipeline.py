@@ -15,12 +15,14 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
 from contract.tags import HealthCode, Quality
 from edge_runtime.beat import HUNG, SERVING, STARTING
 from edge_runtime.camera_state import ModelFacts, camera_state_of
+from edge_runtime.device.upkeep import Upkeep
 from edge_runtime.drill import Drill
 from edge_runtime.latest import LatestFrame
 from edge_runtime.leaks.judge import LeakJudge
@@ -39,7 +41,6 @@ from edge_runtime.view_memory import ViewMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -101,13 +102,14 @@ class _Line:
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
     shown_s: float = 0.0
+    taken: int = 0  # number of the last picture that was taken from the slot
     before: ModelFacts | None = None  # of the last mask, until there is one of the new model
     code: HealthCode = HealthCode.STARTING  # as last published
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """Frames that are being segmented together."""
+    """Frames that are being segmented together; none of them for a golden frame."""
 
     frames: list[tuple[_Line, Frame]]
     run: Run
@@ -134,6 +136,7 @@ class Pipeline:
         video: takes the first camera's overlay, too.
         folder: of this daemon alone, where cameras' views outlive a process; None forgets them.
         raw_link: takes the picture behind each overlay that is shown, as evidence.
+        sysfs: where the device's temperature is read.
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class Pipeline:
         video: OverlayVideo | None = None,
         folder: Path | None = None,
         raw_link: RawLink | None = None,
+        sysfs: Path = Path("/sys"),
     ) -> None:
         self._config = config
         self._link = link
@@ -168,6 +172,9 @@ class Pipeline:
         self._shadow: Shadow | None = None
         self._turn = 0  # the line that is asked first
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
+        self._asked = False  # whether the last run was of a golden frame
+        seen = {line.camera.name: line.state.seen_view for line in self._lines}
+        self._upkeep = Upkeep(config.device, plant.state_dir, seen, sysfs=sysfs)
 
     @property
     def is_hung(self) -> bool:
@@ -258,6 +265,7 @@ class Pipeline:
                 memory = cleanup.enter_context(ViewMemory(self._folder, views))
                 for name, state in states.items():
                     state.recall(memory.recall(name))
+            cleanup.enter_context(self._upkeep)
             status.start()
             cleanup.callback(status.join)
             cleanup.callback(stop.set)
@@ -370,14 +378,10 @@ class Pipeline:
             found = done.run.result() if done is not None else []
             under_way = len(flights)
             model = self._model_for_the_next((*flights, done) if done else flights)
-            while len(flights) < model.depth and (taken := self._gathered(model)):
-                pictures = [frame.picture for _, frame in taken]
-                run = model.start(pictures, self._arrived.set)
-                flights.append(_Flight(taken, run, model))
+            while len(flights) < model.depth and (flight := self._next_flight(model)):
+                flights.append(flight)
             if done is not None:
-                self._timed(done)
-                for (line, frame), segmentation in zip(done.frames, found, strict=True):
-                    self._judge(line, frame, segmentation, done.model)
+                self._take_in(done, found)
             elif not flights and ended:
                 break
             elif len(flights) == under_way:  # gathering may have missed that a run is done
@@ -392,6 +396,26 @@ class Pipeline:
         figures = getattr(serving.segmenter, "figures", None) if serving else None
         if figures is not None:
             _log.info("the backend's own counts: %s", figures())
+
+    def _take_in(self, done: _Flight, found: list[Segmentation]) -> None:
+        if not done.frames:
+            self._upkeep.answer(found[0].mask[0])
+            return
+        self._timed(done)
+        for (line, frame), segmentation in zip(done.frames, found, strict=True):
+            self._judge(line, frame, segmentation, done.model)
+
+    def _next_flight(self, model: RunningModel) -> _Flight | None:
+        """Pictures, or a golden frame between two turns of them; None while there is neither."""
+        if self._upkeep.fault:
+            raise EngineError(self._upkeep.fault)
+        question = None if self._asked else self._upkeep.question(model)
+        self._asked = question is not None
+        taken = [] if question is not None else self._gathered(model)
+        pictures = [frame.picture for _, frame in taken] if question is None else [question]
+        if not pictures:
+            return None
+        return _Flight(taken, model.start(pictures, self._arrived.set), model)
 
     def _timed(self, done: _Flight) -> None:
         if done.model is not self._succession.model:
@@ -409,7 +433,7 @@ class Pipeline:
             for _ in self._lines:
                 line = self._lines[self._turn]
                 self._turn = (self._turn + 1) % len(self._lines)
-                frame = line.slot.take()
+                frame = self._due(line)
                 if frame is None:
                     continue
                 if line.state.saw(frame):
@@ -425,6 +449,16 @@ class Pipeline:
                 return taken
             self._arrived.wait(until_s - now_s)
             self._arrived.clear()
+
+    def _due(self, line: _Line) -> Frame | None:
+        """The newest picture of a line, where enough have come since the last that was taken."""
+        every = 1 if line.every else self._upkeep.every
+        if line.reader.status.captured - line.taken < every:
+            return None  # it is left where newer ones replace it, which is counted
+        frame = line.slot.take()
+        if frame is not None:
+            line.taken = frame.seq
+        return frame
 
     def _judge(
         self, line: _Line, frame: Frame, segmentation: Segmentation, model: RunningModel
@@ -511,6 +545,9 @@ class Pipeline:
     def _publish_status(self, stop: threading.Event) -> None:
         try:
             while not stop.wait(STATUS_S):
+                self._upkeep.tick(time.monotonic(), time.time(), self._succession.model)
+                for line in self._lines:
+                    line.state.kept_up(*self._upkeep.word(line.camera.name, time.time()))
                 self._publish_all()
                 self._told_s = time.monotonic()
         except Exception:  # noqa: BLE001 - whatever it is, it must not go unnoticed

@@ -25,12 +25,36 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["KEEP_S", "ViewMemory"]
+__all__ = ["KEEP_S", "ViewMemory", "keep_view", "kept_view"]
 
 _log = logging.getLogger(__name__)
 
 KEEP_S = 5.0
 """Seconds between two writings."""
+
+
+def kept_view(path: Path) -> LearnedView | None:
+    """A view that was written down; None without one that can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return LearnedView(kept["view"], kept["layout"])
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        _log.warning("%s: this view cannot be recalled: %s", path.name, error)
+        return None
+
+
+def keep_view(path: Path, view: LearnedView) -> None:
+    """Write a view down.
+
+    Raises:
+        GasedgeError: when the disk refuses.
+        OSError: as GasedgeError.
+    """
+    packed = io.BytesIO()
+    np.savez(packed, view=view.structure, layout=view.layout)
+    write_bytes(path, packed.getvalue())
 
 
 class ViewMemory(Closing):
@@ -59,15 +83,7 @@ class ViewMemory(Closing):
 
     def recall(self, camera: str) -> LearnedView | None:
         """The view that a process before this one learned; None without one that can be read."""
-        path = self._path(camera)
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                return LearnedView(kept["view"], kept["layout"])
-        except FileNotFoundError:
-            return None
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            _log.warning("camera %s: its view cannot be recalled: %s", camera, error)
-            return None
+        return kept_view(self._path(camera))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,9 +103,7 @@ class ViewMemory(Closing):
             for camera, learned in self._learned.items():
                 if (view := learned()) is None:
                     continue
-                packed = io.BytesIO()
-                np.savez(packed, view=view.structure, layout=view.layout)
                 try:
-                    write_bytes(self._path(camera), packed.getvalue())
+                    keep_view(self._path(camera), view)
                 except (GasedgeError, OSError) as error:
                     _log.warning("camera %s: its view is not kept: %s", camera, error)

@@ -20,9 +20,10 @@ from edge_runtime.look import BLOCKS, VIEW
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from contract.tags import HealthCode
     from edge_runtime.look import Look
 
-__all__ = ["LearnedView", "Sight", "ViewWatch"]
+__all__ = ["LearnedView", "SeenView", "Sight", "ViewWatch", "is_same_view"]
 
 _LEARN_S = 1.5  # for so long a new view must have stayed the same
 _FOLLOW_S = 120.0  # seasons, growth and the sun change a view; a knock does not take minutes
@@ -57,6 +58,15 @@ class LearnedView:
         shapes = self.structure.shape, self.layout.shape
         if shapes != (VIEW[::-1], BLOCKS[::-1]):
             raise ValueError(f"a view of shapes {shapes} is none")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenView:
+    """What a camera shows at present."""
+
+    faults: HealthCode
+    view: LearnedView | None  # None while none is learned
+    watched: bool  # false for a camera that turns by itself
 
 
 class Sight(Enum):
@@ -162,6 +172,20 @@ class ViewWatch:
         alike = common >= _SAME_LAYOUT * float(np.sqrt(np.vdot(now, now) * size))
         # less light dims both alike; a lens out of focus takes the edges alone
         return alike and left * size < _FEW_EDGES * common
+
+
+def is_same_view(reference: LearnedView, present: LearnedView) -> bool | None:
+    """Whether a camera still shows its reference view; None where that has nothing to know it by.
+
+    A view that is learned follows what changes slowly, a mast that sinks among it; a reference
+    does not.
+    """
+    blocks, same = _same_blocks(reference.structure, present.structure)
+    if blocks < _FEWEST_BLOCKS:
+        return None
+    shift, there = _shifted(reference.structure, present.structure)
+    moved = shift >= _SHIFT and there >= max(_KNOWN, same + _BETTER)
+    return same >= _KNOWN and not moved
 
 
 def _is_flat(look: Look, before: NDArray[np.float32]) -> bool:

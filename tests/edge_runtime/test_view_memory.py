@@ -56,4 +56,4 @@ def test_a_damaged_memory_is_told_and_the_view_learned_anew(tmp_path: Path, capl
     path = tmp_path / "view-north.npz"
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
     assert ViewMemory(tmp_path, {}).recall("north") is None
-    assert "camera north: its view cannot be recalled" in caplog.text
+    assert "view-north.npz: this view cannot be recalled" in caplog.text
