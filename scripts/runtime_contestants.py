@@ -21,9 +21,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from contract.signing import trusted_bundle
 from contract.tags import HealthCode, Quality
 from edge_runtime.config import DaemonConfig, load_daemon_config
 from edge_runtime.model import RunningModel, open_model
+from edge_runtime.model_trust import trust_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,7 +184,7 @@ def main() -> int:
         found = loop(given.checkpoint, given.clip, given.seconds, given.threads)
     else:
         config = load_daemon_config(given.config)
-        model = open_model(config.model)
+        model = open_model(config.model, trusted_bundle(config.model.bundle, trust_of(config)))
         with model:
             found = (
                 bare(model, given.clip, given.seconds)

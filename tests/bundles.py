@@ -87,10 +87,11 @@ def centre_head(network: nn.Module, *, seed: int = 0) -> None:
 
 
 def make_tiny_bundle(out: Path) -> Bundle:
-    """Export the tiny network to `out`, `<name>.gasedge`, with FP32 and FP16 graphs."""
+    """Export the tiny network to `out`, `<name>.gasedge`, with FP32 and FP16 graphs; signed."""
     from export.bundle import bundle_from_network
+    from tests.signing import sign
 
-    return bundle_from_network(
+    made = bundle_from_network(
         tiny_network(),
         TINY,
         out,
@@ -98,6 +99,7 @@ def make_tiny_bundle(out: Path) -> Bundle:
         training={"weights": "random, for tests"},
         golden_frames=list(tiny_pictures()),
     )
+    return sign(made.path)
 
 
 def kept_tiny_bundle(folder: Path) -> Path:
@@ -106,7 +108,13 @@ def kept_tiny_bundle(folder: Path) -> Path:
 
     makers = hashlib.sha256()
     for source in sorted(
-        [*_ROOT.glob("export/*.py"), _ROOT / "contract/manifest.py", _NETWORK, _HERE]
+        [
+            *_ROOT.glob("export/*.py"),
+            _ROOT / "contract/manifest.py",
+            _NETWORK,
+            _HERE,
+            _HERE.with_name("signing.py"),
+        ]
     ):
         makers.update(source.read_bytes())
     for package in ("torch", "onnx", "onnxscript", "onnxruntime", "segmentation-models-pytorch"):

@@ -61,7 +61,13 @@ def tiny_bundle_original(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def tiny_bundle(tiny_bundle_original: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny bundle (FP32 and FP16 graphs, 64x64) that the test may change."""
+    """A copy of the tiny bundle (FP32 and FP16 graphs, 64x64) that the test may change.
+
+    It is signed, with the public key `tests.pub` beside it; who changes it signs it anew.
+    """
+    from tests.signing import put_public_key
+
     copy = tmp_path / "tiny.gasedge"
     shutil.copytree(tiny_bundle_original, copy)
+    put_public_key(tmp_path)
     return copy

@@ -18,17 +18,18 @@ def command() -> None:
 @click.argument("config", type=click.Path(path_type=Path))
 def check(config: Path) -> None:
     """Check CONFIG.toml, a daemon's or a training's, and what it names."""
-    from contract.bundle import Bundle
     from contract.config import read_toml
     from contract.errors import ConfigError
 
     tables = read_toml(config).keys()
     if tables & {"camera", "plant", "leak", "health"}:
+        from contract.signing import trusted_bundle
         from edge_runtime.config import check_files, load_daemon_config
+        from edge_runtime.model_trust import trust_of
 
         daemon = load_daemon_config(config)
         check_files(daemon)
-        Bundle.open(daemon.model.bundle).verify()
+        trusted_bundle(daemon.model.bundle, trust_of(daemon)).verify()
         cameras = ", ".join(camera.name for camera in daemon.camera)
         click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
     elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:

@@ -27,6 +27,9 @@ size = "640x480"
 [leak]
 votes = 3
 window = 5
+
+[trust]
+keys = ["tests.pub"]
 """
 
 
@@ -78,7 +81,8 @@ def test_a_fault_in_a_source_does_not_show_its_password(config):
 
 
 def test_a_clip_or_bundle_that_is_not_there_is_told_before_anything_starts(config):
-    with pytest.raises(ConfigError, match=r"model.bundle: .*m.gasedge is not there\n.*a.mp4"):
+    every = r"m.gasedge is not there\n.*tests.pub: cannot be read .*\n.*a.mp4 is not there"
+    with pytest.raises(ConfigError, match=every):
         check_files(load_daemon_config(config(GOOD), environment={}))
 
 

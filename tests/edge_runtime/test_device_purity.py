@@ -12,8 +12,8 @@ import pkgutil, importlib, sys, threading
 import edge_runtime
 from pathlib import Path
 from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
-from edge_runtime.model import open_model
 from edge_runtime.pipeline import Pipeline
+from tests.signing import open_signed
 import edge_runtime.daemon, edge_runtime.supervisor, edge_runtime.sources.decode
 
 class Plant:
@@ -27,7 +27,7 @@ config = DaemonConfig(
     camera=(CameraConfig(name="a", source=source),),
 )
 plant = Plant()
-assert Pipeline(config, plant, open_model=open_model).run(threading.Event(), until_end=True) == 0
+assert Pipeline(config, plant, open_model=open_signed).run(threading.Event(), until_end=True) == 0
 assert plant.seen == 20, plant.seen
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"torch", "torchvision", "segmentation_models_pytorch", "onnx", "lightning",

@@ -17,6 +17,7 @@ from contract.grey_histogram import GreyReference, grey_reference, grey_shares
 from contract.label_map import GAS_SMOKE
 from contract.precision import Precision
 from contract.recorded_scores import CARD
+from contract.signing import trusted_bundle
 from contract.tags import HealthCode, LeakState, Ne107, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts, camera_state_of
 from edge_runtime.config import (
@@ -24,6 +25,7 @@ from edge_runtime.config import (
     DaemonConfig,
     DriftConfig,
     ModelConfig,
+    TrustConfig,
     check_files,
 )
 from edge_runtime.drift import DriftTracker, Sample, ShadowAnswer, compared, ne107_with
@@ -32,6 +34,7 @@ from edge_runtime.shadow import Shadow, ShadowNetwork, open_shadow
 from edge_runtime.sources.reader import Phase, ReaderStatus
 from tests.bundles import tiny_pictures
 from tests.edge_runtime.conftest import frame_at, noisy_picture, wait_for
+from tests.signing import TRUST, open_signed, put_public_key, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,9 +190,15 @@ def shadowed(tiny_bundle: Path):
         greys = {"shares": known.shares.tolist(), "spread": known.spread}
         card = json.dumps({"mix": {"greys": greys}}).encode()
         bundle.updated({graph_name(Precision.INT8): harmed(graph) if harm else graph, CARD: card})
+        sign(tiny_bundle)
         return ModelConfig(bundle=tiny_bundle, precision=Precision.INT8, threads=1)
 
     return made
+
+
+def network(config: ModelConfig) -> ShadowNetwork:
+    """The shadow of a bundle."""
+    return open_shadow(config, CONFIG, trusted_bundle(config.bundle, TRUST))
 
 
 def seen_by_both(config: ModelConfig, pictures) -> DriftTracker:
@@ -198,7 +207,7 @@ def seen_by_both(config: ModelConfig, pictures) -> DriftTracker:
 
     bundle = Bundle.open(config.bundle)
     tracker = DriftTracker(CONFIG)
-    shadow = open_shadow(config, CONFIG)
+    shadow = network(config)
     graph = bundle.graph(Precision.INT8)
     geometry = bundle.manifest.input
     with open_graph(graph, geometry, Precision.FP32, threads=1) as runs:
@@ -232,20 +241,23 @@ def test_pictures_shifted_in_grey_are_apart(shadowed):
 def test_an_older_card_leaves_the_distance_unknown(shadowed):
     config = shadowed()
     Bundle.open(config.bundle).updated({CARD: json.dumps({"mix": {}}).encode()})
+    sign(config.bundle)
     found = seen_by_both(config, tiny_pictures(2)).values(2.0)
     assert found["Drift/PictureDistance"] is None
     assert found["Drift/Disagreement"] is not None
 
 
-def test_a_bundle_without_fp16_cannot_be_compared_and_the_check_says_so(shadowed):
+def test_a_bundle_without_fp16_cannot_be_compared_and_the_check_says_so(shadowed, tmp_path):
     model = shadowed()
     bundle = Bundle.open(model.bundle)
     (model.bundle / graph_name(Precision.FP16)).unlink()
     files = {k: v for k, v in bundle.manifest.files.items() if k != graph_name(Precision.FP16)}
     manifest = bundle.manifest.model_copy(update={"files": files})
     (model.bundle / "manifest.json").write_text(manifest.model_dump_json())
+    sign(model.bundle)
+    trust = TrustConfig(keys=(put_public_key(tmp_path),))
     camera = CameraConfig(name="north", source="v4l2:/dev/video0")
-    config = DaemonConfig(model=model, camera=(camera,), drift=DriftConfig(every=5))
+    config = DaemonConfig(model=model, camera=(camera,), drift=DriftConfig(every=5), trust=trust)
     with pytest.raises(ConfigError, match=r"drift.every: .* holds no fp16 graph"):
         check_files(config)
     check_files(config.model_copy(update={"drift": DriftConfig()}))
@@ -253,14 +265,14 @@ def test_a_bundle_without_fp16_cannot_be_compared_and_the_check_says_so(shadowed
 
 def test_without_int8_only_pictures_are_compared(shadowed):
     config = shadowed().model_copy(update={"precision": Precision.FP16})
-    network = open_shadow(config, CONFIG)
-    assert network.segmenter is None
-    assert network.greys is not None
+    found = network(config)
+    assert found.segmenter is None
+    assert found.greys is not None
 
 
 def test_on_a_gpu_the_shadow_wants_an_engine_of_its_own(shadowed, caplog):
     config = shadowed().model_copy(update={"backend": "tensorrt"})
-    assert open_shadow(config, CONFIG).segmenter is None
+    assert network(config).segmenter is None
     assert "no [drift] engine" in caplog.text
 
 
@@ -311,7 +323,7 @@ def test_one_picture_in_so_many_is_compared_on_a_thread_of_lowest_priority(shado
 
     def opened() -> ShadowNetwork:
         priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return replace(open_shadow(shadowed(), CONFIG), segmenter=None)
+        return replace(network(shadowed()), segmenter=None)
 
     state = Blank()
     with Shadow(10, opened) as shadow:
@@ -334,13 +346,11 @@ def test_a_shadow_that_fails_says_so_once_and_the_frames_go_on(caplog):
 
 
 def test_the_daemon_publishes_drift_of_its_own_network(shadowed, plant):
-    from edge_runtime.model import open_model
-
     model = shadowed().model_copy(update={"precision": Precision.FP32})
     camera = CameraConfig(name="cam0", source="sim:seed=3&width=64&height=64&fps=20")
     drift = DriftConfig(every=2)
     config = DaemonConfig(model=model, camera=(camera,), drift=drift)
-    pipeline = Pipeline(config, plant, open_model=open_model)
+    pipeline = Pipeline(config, plant, open_model=open_signed)
     stop = threading.Event()
     thread = threading.Thread(target=pipeline.run, args=(stop,))
     thread.start()

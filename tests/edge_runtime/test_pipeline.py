@@ -21,11 +21,12 @@ from contract.segmenter import Segmentation
 from contract.tags import HealthCode, LeakState, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelConfig
-from edge_runtime.model import RunningModel, open_model
+from edge_runtime.model import RunningModel
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.pipeline import NEW_PROCESS, Pipeline
 from edge_runtime.plant.config import PageConfig, PlantConfig
 from tests.edge_runtime.conftest import noisy_picture, wait_for
+from tests.signing import open_signed, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def config_for(bundle: Path, *sources: str, leak: LeakConfig | None = None) -> D
 
 
 @contextlib.contextmanager
-def running(config: DaemonConfig, plant, *, opener=open_model, video=None):
+def running(config: DaemonConfig, plant, *, opener=open_signed, video=None):
     """The pipeline in a thread; what it returned is appended to the list."""
     pipeline = Pipeline(config, plant, open_model=opener, video=video)
     stop, returned = threading.Event(), []
@@ -280,7 +281,10 @@ def test_until_end_segments_every_frame_and_writes_the_overlay(
     path = tmp_path / "overlay.mp4"
     with OverlayVideo(path) as video:
         pipeline = Pipeline(
-            config_for(tiny_bundle, f"file:{clip}?every"), plant, open_model=open_model, video=video
+            config_for(tiny_bundle, f"file:{clip}?every"),
+            plant,
+            open_model=open_signed,
+            video=video,
         )
         assert pipeline.run(threading.Event(), until_end=True) == 0
     assert plant.last.values["Frame/Seq"] == 20
@@ -294,7 +298,7 @@ def test_until_end_fails_when_a_file_is_no_video(tiny_bundle: Path, plant, tmp_p
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     config = config_for(tiny_bundle, f"file:{tmp_path / 'broken.mp4'}")
     with pytest.raises(InputError, match=r"camera cam0: file:.*broken.mp4: cannot be opened"):
-        Pipeline(config, plant, open_model=open_model).run(threading.Event(), until_end=True)
+        Pipeline(config, plant, open_model=open_signed).run(threading.Event(), until_end=True)
 
 
 def test_a_model_that_fails_its_known_answer_is_never_no_leak(tiny_bundle: Path, plant):
@@ -310,6 +314,7 @@ def test_a_model_that_fails_its_known_answer_is_never_no_leak(tiny_bundle: Path,
     golden = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
     wrong = cv2.imencode(".png", np.roll(golden, 20, axis=1))[1].tobytes()
     bundle.updated({name: wrong})
+    sign(tiny_bundle)
     with running(config_for(tiny_bundle, SIM), plant):
         wait_for(lambda: plant.last and HealthCode.MODEL_INVALID in code_of(plant.last), 30)
         at, _ = plant.snapshots[-1]
@@ -324,7 +329,7 @@ def test_until_end_does_not_wait_for_a_model_that_is_damaged(tiny_bundle: Path, 
     (tiny_bundle / "model.fp32.onnx").write_bytes(b"")
     config = config_for(tiny_bundle, SIM)
     with pytest.raises(IntegrityError, match=r"model\.fp32\.onnx"):
-        Pipeline(config, plant, open_model=open_model).run(threading.Event(), until_end=True)
+        Pipeline(config, plant, open_model=open_signed).run(threading.Event(), until_end=True)
 
 
 def test_a_damaged_bundle_is_served_as_invalid_and_taken_up_once_it_is_whole(
@@ -350,7 +355,7 @@ def test_a_backend_that_answers_late_is_given_the_next_picture_meanwhile(
     opened = []
 
     def opener(model_config):
-        opened.append(open_model(model_config))
+        opened.append(open_signed(model_config))
         return opened[0]
 
     pipeline = Pipeline(config.model_copy(update={"model": slow}), plant, open_model=opener)
@@ -381,7 +386,7 @@ def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
     def opener(config):
         from dataclasses import replace
 
-        model = open_model(config)
+        model = open_signed(config)
         return replace(model, segmenter=Breaks(model.segmenter))
 
     with running(config_for(tiny_bundle, SIM), plant, opener=opener) as (_, returned):

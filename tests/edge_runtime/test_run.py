@@ -29,6 +29,9 @@ bundle = "tiny.gasedge"
 precision = "fp32"
 threads = 1
 
+[trust]
+keys = ["tests.pub"]
+
 [[camera]]
 name = "north"
 source = "{source}"

@@ -22,11 +22,11 @@ from contract.precision import Precision
 from contract.tensorrt_api import TensorRT
 from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.config import ModelConfig
-from edge_runtime.model import open_model
 from export.builder_process import graph_for
 from export.engine import BuildOptions, build_engine
 from gasedge.cli import main
 from tests.export.graphs import quantised_graph
+from tests.signing import open_signed, sign
 
 pytest.importorskip(
     "tensorrt_rtx_bindings", reason="needs TensorRT for RTX: pip install 'gasedge[rtx]'"
@@ -235,7 +235,7 @@ def test_a_rebuild_keeps_what_was_asked_for_the_old_engine(bundle, tmp_path):
     [engine] = tmp_path.glob("*.engine")
     old = read_fingerprint(engine)
     assert old.builder["asked_max_reformats"] == 31
-    rebuild = EngineRebuild(bundle.path, Precision.FP16, engine, "it is old")
+    rebuild = EngineRebuild(bundle, Precision.FP16, engine, "it is old")
     rebuild.finish()
     new = read_fingerprint(engine)
     assert new.built_at != old.built_at or new.engine_sha256 != old.engine_sha256
@@ -251,7 +251,7 @@ def test_an_engine_with_ranges_of_unknown_pictures_is_not_rebuilt_with_other_ran
     fingerprint_path(built.path).write_text(fingerprint.model_dump_json())
     before = sorted(tmp_path.iterdir())
     with pytest.raises(EngineError, match=r"TensorRT's own.*gasedge build-engine .*--own-ranges"):
-        EngineRebuild(bundle.path, Precision.INT8, built.path, "driver: built for 1, here is 2")
+        EngineRebuild(bundle, Precision.INT8, built.path, "driver: built for 1, here is 2")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -259,9 +259,10 @@ def test_the_daemon_refuses_an_engine_for_sizes_that_it_would_never_feed(bundle,
     command = ["-q", "build-engine", str(bundle.path), "--fp16", "--rtx", "--out", str(tmp_path)]
     assert main([*command, "--sizes", "32x32..96x96"]) == 0
     [engine] = tmp_path.glob("*.engine")
+    sign(bundle.path)
     config = ModelConfig(bundle=bundle.path, precision=Precision.FP16, engine=engine)
     with pytest.raises(EngineError, match=r"frames of 32x32\.\.96x96 .*own 64x64 alone"):
-        open_model(config)
+        open_signed(config)
 
 
 def test_an_engine_whose_build_was_cut_off_before_its_fingerprint_is_whole(

@@ -30,6 +30,9 @@ bundle = "{bundle}"
 precision = "int8"
 threads = 1
 
+[trust]
+keys = ["{key}"]
+
 [leak]
 votes = 2
 window = 3
@@ -76,7 +79,9 @@ def running(plant, folder, *tables):
     """A daemon with more tables whose camera is watched: its configuration and ports."""
     ports = {name: plant.free_port() for name in ("modbus", "page", "opcua", "broker")}
     config = folder / "daemon.toml"
-    config.write_text("".join([CONFIG, *tables]).format(bundle=STARTER, **ports))
+    config.write_text(
+        "".join([CONFIG, *tables]).format(bundle=STARTER, key=STARTER.with_suffix(".pub"), **ports)
+    )
     with contextlib.ExitStack() as cleanup:
         if MQTT in tables:
             own = folder / "mosquitto.conf"
@@ -176,7 +181,7 @@ def test_an_interface_that_cannot_be_reached_fails_the_drill(plant, daemon):
 
 def test_without_a_daemon_a_state_folder_or_such_a_camera_it_is_one_clear_line(tmp_path):
     config = tmp_path / "daemon.toml"
-    config.write_text(CONFIG.format(bundle=STARTER, modbus=1))
+    config.write_text(CONFIG.format(bundle=STARTER, key="", modbus=1))
     loaded = load_daemon_config(config)
     with pytest.raises(InputError, match=r"no daemon answers there .*gasedge run"):
         hold_drill(loaded, "north", 5, Login())

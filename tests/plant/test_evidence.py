@@ -249,6 +249,7 @@ def test_a_simulated_leak_becomes_evidence_through_the_whole_daemon(plant, tmp_p
     starter = ROOT / "gasedge" / "starter" / "starter.gasedge"
     (tmp_path / "daemon.toml").write_text(
         f'[model]\nbundle = "{starter}"\nprecision = "int8"\nthreads = 1\n'
+        f'[trust]\nkeys = ["{starter.with_suffix(".pub")}"]\n'
         '[[camera]]\nname = "yard"\nsource = "sim:seed=3&fps=5"\n'
         '[plant]\nstate_dir = "state"\n'
         '[plant.evidence]\nfolder = "evidence"\npre_s = 2\npost_s = 2\n'

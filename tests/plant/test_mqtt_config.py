@@ -13,6 +13,8 @@ STARTER = ROOT / "gasedge" / "starter" / "starter.gasedge"
 HEAD = f"""[model]
 bundle = "{STARTER}"
 precision = "fp16"
+[trust]
+keys = ["{STARTER.with_suffix(".pub")}"]
 [[camera]]
 name = "yard"
 source = "sim:seed=1"

@@ -28,6 +28,9 @@ CONFIG = """\
 bundle = "tiny.gasedge"
 precision = "fp32"
 
+[trust]
+keys = ["tests.pub"]
+
 [[camera]]
 name = "north"
 source = "rtsp://10.0.0.5/stream"

@@ -10,12 +10,16 @@ import pytest
 from contract.errors import DeviceError
 from edge_runtime import supervisor
 from edge_runtime.child_process import python_command
+from tests.signing import put_public_key
 
 CONFIG = """\
 [model]
 bundle = "{bundle}"
 precision = "fp32"
 engine = "{engine}"
+
+[trust]
+keys = ["{key}"]
 
 [[camera]]
 name = "north"
@@ -38,7 +42,8 @@ def wait_for(condition, seconds=60):
 def frames_process(tmp_path, bundle, engines):
     """The frames process under the supervisor's care; no plant is there, which stops nobody."""
     config = tmp_path / "daemon.toml"
-    config.write_text(CONFIG.format(bundle=bundle.path, engine=engines()))
+    key = put_public_key(tmp_path)
+    config.write_text(CONFIG.format(bundle=bundle.path, engine=engines(), key=key))
     words = ("frames", str(config), "--folder", str(tmp_path))
     child = supervisor._Child("frames", python_command("edge_runtime.daemon", *words))
     yield child

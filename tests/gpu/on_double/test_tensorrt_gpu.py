@@ -25,9 +25,10 @@ from contract.segmenter import Segmentation
 from edge_runtime.backends.open import open_engine
 from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
 from edge_runtime.config import ModelConfig
-from edge_runtime.model import ModelOpener, open_model
+from edge_runtime.model import ModelOpener
 from export.reference_run import run_reference
 from tests.bundles import tiny_pictures
+from tests.signing import TRUST, open_signed
 
 ILLEGAL_ADDRESS = 700
 
@@ -322,7 +323,7 @@ def test_engine_that_gives_other_masks_is_not_kept_and_the_old_one_stays(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if "engine" in p.name} == before
     config = ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
     with pytest.raises(EngineError, match="known-answer test not passed"):
-        open_model(config)
+        open_signed(config)
 
 
 def test_an_engine_without_weights_takes_them_from_its_bundle_and_from_no_other(
@@ -389,7 +390,7 @@ def opened_within(opener, config, seconds=120):
 
 def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_opened(stale):
     old = stale.engine.read_bytes()
-    with ModelOpener() as opener:
+    with ModelOpener(lambda: TRUST) as opener:
         with pytest.raises(EngineMismatchError, match=r"driver: built for 1\.2"):
             opener(stale)
         assert stale.engine.read_bytes() == old
@@ -408,13 +409,13 @@ def test_a_rebuild_that_is_killed_between_engine_and_fingerprint_is_whole_at_the
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edge_runtime.backends.engine_rebuild.settle_fingerprint", killed)
-    with ModelOpener() as opener:
+    with ModelOpener(lambda: TRUST) as opener:
         with pytest.raises(EngineMismatchError):
             opener(stale)
         with pytest.raises(KeyboardInterrupt):
             opened_within(opener, stale)
     assert json.loads(fingerprint_path(stale.engine).read_text())["driver"] == "1.2"
-    with ModelOpener() as opener, opener(stale).segmenter as segmenter:
+    with ModelOpener(lambda: TRUST) as opener, opener(stale).segmenter as segmenter:
         assert "fp32" in segmenter.name
 
 
@@ -422,7 +423,7 @@ def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated(stale, mo
     old = stale.engine.read_bytes()
     graph = stale.bundle / "model.fp32.onnx"
     intact = graph.read_bytes()
-    with ModelOpener() as opener:
+    with ModelOpener(lambda: TRUST) as opener:
         with pytest.raises(EngineMismatchError):
             opener(stale)
         graph.write_bytes(b"not what the manifest says")
@@ -438,7 +439,7 @@ def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated(stale, mo
 
 
 def test_closing_ends_a_rebuild_and_leaves_nothing(stale):
-    with ModelOpener() as opener:
+    with ModelOpener(lambda: TRUST) as opener:
         with pytest.raises(EngineMismatchError):
             opener(stale)
         process = opener._rebuild._process
