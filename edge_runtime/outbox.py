@@ -112,6 +112,15 @@ class Outbox(Closing):
         """
         return self._data.keep(lambda: self._put(stream, body, at_ns))
 
+    def lost(self, stream: Stream, count: int) -> None:
+        """Count records that could not even be put as dropped.
+
+        Raises:
+            NotKeptError: when the disk did not take that.
+        """
+        said = "UPDATE stream SET dropped = dropped + ? WHERE stream = ?"
+        self._data.keep(lambda: self._run(said, (count, stream.value)))
+
     def waiting(self, consumer: str, stream: Stream, limit: int, *, after: int = 0) -> list[Record]:
         """The oldest records that `consumer` has not got yet, in their order.
 

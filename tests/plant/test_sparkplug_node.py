@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -14,9 +16,12 @@ from edge_runtime.alarms.desk import Desk, WatchedCamera
 from edge_runtime.database import Database
 from edge_runtime.outbox import Outbox, Stream
 from edge_runtime.plant.freshness import Limits, hear, published
+from edge_runtime.plant.mqtt.config import SparkplugConfig
+from edge_runtime.plant.sparkplug.death_number import DeathNumber
 from edge_runtime.plant.sparkplug.history import CONSUMER, History
 from edge_runtime.plant.sparkplug.metrics import METRICS
 from edge_runtime.plant.sparkplug.node import EdgeNode, Identity, Moment
+from edge_runtime.plant.sparkplug.speaker import SparkplugSpeaker
 from edge_runtime.plant.sparkplug.wire import (
     DataType,
     Metric,
@@ -461,6 +466,80 @@ def test_history_stays_on_disk_until_the_line_has_stood_long_enough(bench):
     bench.wait(25.0)
     bench.history.turn(bench.now.s, 1)
     assert not bench.outbox.waiting(CONSUMER, Stream.TELEMETRY, 9)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """An outbox on a disk, and how one keeps it from being written to."""
+    path = tmp_path / "plant.sqlite"
+    consumers = {CONSUMER: (Stream.TELEMETRY,)}
+    with (
+        Database(path) as data,
+        Outbox(data, max_bytes=1 << 20, max_age_s=1e6, consumers=consumers) as outbox,
+    ):
+
+        @contextmanager
+        def refused():
+            with closing(sqlite3.connect(path)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                yield
+
+        yield outbox, refused
+
+
+VALUE = Metric("Leak/State", 1, UTC_MS, DataType.UINT8, 1)
+
+
+def test_history_that_the_disk_refused_is_written_once_it_takes_it(kept):
+    outbox, refused = kept
+    history = History(outbox, window_s=20.0)
+    history.missed("north", [VALUE])
+    with refused():
+        history.turn(10.0, 1)
+    history.missed("north", [VALUE])
+    history.turn(20.0, 2)
+    assert len(outbox.waiting(CONSUMER, Stream.TELEMETRY, 9)) == 2
+    history.turn(30.0, 3)
+    assert len(outbox.waiting(CONSUMER, Stream.TELEMETRY, 9)) == 2
+    assert outbox.figures(3).dropped == 0
+
+
+def test_history_that_memory_cannot_hold_is_counted_as_dropped(kept, monkeypatch):
+    monkeypatch.setattr("edge_runtime.plant.sparkplug.history._HELD", 100)
+    outbox, refused = kept
+    history = History(outbox, window_s=20.0)
+    with refused():
+        for number in range(8):
+            history.missed("north", [VALUE])
+            history.turn(10.0 + 10.0 * number, 1)
+    history.turn(1000.0, 1)
+    waiting = len(outbox.waiting(CONSUMER, Stream.TELEMETRY, 9))
+    assert 0 < waiting < 8
+    assert outbox.figures(1).dropped == 8 - waiting
+
+
+def test_when_more_is_handed_over_than_is_taken_looks_are_dropped_and_counted_and_no_alarm(
+    bench, kept, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("edge_runtime.plant.sparkplug.speaker._WAITING", 10)
+    outbox, _ = kept
+    identity = Identity("site", "box", ("north", "south"), {})
+    speaker = SparkplugSpeaker(
+        SparkplugConfig(group="site", brokers=("mqtt://127.0.0.1",)),
+        identity,
+        bench.desk.alarms(),
+        History(outbox, window_s=20.0),
+        DeathNumber(tmp_path / "number"),
+        lambda _: None,
+    )
+    raised = dataclasses.replace(bench.desk.alarms()[0], active=True, event_id="e1", changed_ns=1)
+    speaker.offer(raised)
+    for number in range(50):
+        speaker.offer(bench.shown(Leak__State=number % 3))
+    speaker.end()
+    records = outbox.waiting(CONSUMER, Stream.TELEMETRY, 99)
+    assert [each.body.partition(b"\n")[0] for each in records] == [b"", b"north"]
+    assert outbox.figures(1).dropped == 40
 
 
 def test_past_of_a_dead_device_is_told_between_a_birth_and_a_death(bench):

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 CONSUMER = "sparkplug"
 _WRITE_S = 2.0  # what was missed is written in batches of so many seconds
 _BATCH = 500  # metrics of one record, and of one message
+_HELD = 4 << 20  # bytes of what the disk does not take for now
 
 
 class History:
@@ -46,6 +47,8 @@ class History:
         self._gap_s = 1 / per_s
         self._recent: deque[tuple[float, str, tuple[Metric, ...]]] = deque()
         self._missed: list[tuple[str, tuple[Metric, ...]]] = []
+        self._unwritten: deque[tuple[int, bytes]] = deque()  # records: time in ns UTC, body
+        self._lost = 0  # records, not yet counted on the disk
         self._written_s = 0.0
         self._replayed: deque[tuple[float, int]] = deque()  # and not yet surely arrived
         self._next_s = 0.0
@@ -61,6 +64,10 @@ class History:
         """Keep what could not be sent."""
         self._missed.append((device, _kept(metrics)))
 
+    def lost(self, count: int) -> None:
+        """Count what nobody could even look at as dropped."""
+        self._lost += count
+
     def broke_off(self) -> None:
         """The line is gone: what was sent last comes again when there is another."""
         self._missed[:0] = [(device, metrics) for _, device, metrics in self._recent]
@@ -75,7 +82,8 @@ class History:
             now_ns: UTC.
             at_once: write what there is, as before the process ends.
         """
-        if self._missed and (at_once or now_s - self._written_s >= _WRITE_S):
+        due = at_once or now_s - self._written_s >= _WRITE_S
+        if due and (self._missed or self._unwritten or self._lost):
             self._written_s = now_s
             self._write(now_ns)
         arrived = None
@@ -109,32 +117,44 @@ class History:
             return None
 
     def _write(self, now_ns: int) -> None:
-        outbox = self._outbox
         by_device: dict[str, list[Metric]] = {}
         for device, metrics in self._missed:
             by_device.setdefault(device, []).extend(metrics)
         self._missed.clear()
+        outbox = self._outbox
         if outbox is None:
             return
+        for device, metrics in by_device.items():
+            for first in range(0, len(metrics), _BATCH):
+                payload = Payload(None, tuple(metrics[first : first + _BATCH]))
+                body = device.encode() + b"\n" + encode_payload(payload)
+                self._unwritten.append((now_ns, body))
 
         def write() -> None:
             with outbox.batch():
-                for device, metrics in by_device.items():
-                    for first in range(0, len(metrics), _BATCH):
-                        payload = Payload(None, tuple(metrics[first : first + _BATCH]))
-                        body = device.encode() + b"\n" + encode_payload(payload)
-                        outbox.put(Stream.TELEMETRY, body, now_ns)
+                for at_ns, body in self._unwritten:
+                    outbox.put(Stream.TELEMETRY, body, at_ns)
+                if self._lost:
+                    outbox.lost(Stream.TELEMETRY, self._lost)
 
-        self._try(write)
+        if self._try(write):
+            self._unwritten.clear()
+            self._lost = 0
+        size = sum(len(body) for _, body in self._unwritten)
+        while size > _HELD:
+            size -= len(self._unwritten.popleft()[1])
+            self._lost += 1
 
-    def _try(self, work: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None]) -> bool:
         try:
             work()
-            self._is_full = False
         except NotKeptError as error:
             if not self._is_full:
-                _log.warning("history is not kept: %s", error)
+                _log.warning("history waits in memory: %s", error)
             self._is_full = True
+        else:
+            self._is_full = False
+        return not self._is_full
 
 
 def _kept(metrics: Sequence[Metric]) -> tuple[Metric, ...]:

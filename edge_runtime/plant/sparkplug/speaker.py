@@ -53,22 +53,26 @@ class SparkplugSpeaker:
         act: Callable[[Action], None],
     ) -> None:
         self.client_id = config.client_id or f"gasedge-{identity.group}-{identity.node}"
-        self.dropped = 0  # of what was offered
         self._node = EdgeNode(identity, alarms, history)
         self._history = history
         self._numbers = numbers
         self._act = act
         self._many_brokers = len(config.brokers) > 1
         self._opened_s = 0.0
-        self._offered: deque[Published | Alarm] = deque()
+        self._alarms: deque[Alarm] = deque()  # offered and not yet taken; none is ever dropped
+        self._looks: deque[Published] = deque()  # the next one says how it is then
+        self._dropped = self._counted = 0  # looks
 
     def offer(self, what: Published | Alarm) -> None:
         """Hand over how a camera or an alarm is now."""
-        if len(self._offered) >= _WAITING:
-            self.dropped += 1
-            with contextlib.suppress(IndexError):
-                self._offered.popleft()
-        self._offered.append(what)
+        if not isinstance(what, Published):
+            self._alarms.append(what)
+            return
+        if len(self._looks) >= _WAITING:
+            with contextlib.suppress(IndexError):  # it was taken just now
+                self._looks.popleft()
+                self._dropped += 1
+        self._looks.append(what)
 
     def before(self) -> Message:
         """See `Speaker`."""
@@ -131,14 +135,19 @@ class SparkplugSpeaker:
 
     def _take_offers(self, line: Line | None, now: Moment) -> list[Message]:
         told: list[Message] = []
-        for _ in range(len(self._offered)):
-            offered = self._offered.popleft()
+        for _ in range(len(self._alarms)):
             self._node.can_send = line is not None and not line.busy
-            if isinstance(offered, Published):
-                messages = self._node.look(offered, now)
-            else:
-                messages = self._node.alarm(offered, now)
-            told += messages
+            told += self._node.alarm(self._alarms.popleft(), now)
+        for _ in range(len(self._looks)):
+            self._node.can_send = line is not None and not line.busy
+            try:
+                look = self._looks.popleft()
+            except IndexError:  # they were dropped just now
+                break
+            told += self._node.look(look, now)
+        dropped = self._dropped
+        self._history.lost(dropped - self._counted)
+        self._counted = dropped
         return told
 
     def _say(self, line: Line | None, messages: Sequence[Message]) -> None:
