@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTRAS", "Diagnosis", "diagnose", "examine"]
 
 _OPENCV = Package("opencv-python-headless", "cv2")
+_CRYPTOGRAPHY = Package("cryptography", "cryptography")
 
 # Extra -> what it brings, as in pyproject.toml (a test compares the two).
 EXTRAS: dict[str, tuple[Package, ...]] = {
@@ -51,15 +52,16 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         ),
     ),
     "edge": (
+        _CRYPTOGRAPHY,
         _OPENCV,
         Package("pycuda", "pycuda.driver"),
         Package("tensorrt", "tensorrt", attribute="Builder"),
     ),
-    "cpu": (_OPENCV, Package("openvino", "openvino", attribute="Core")),
+    "cpu": (_CRYPTOGRAPHY, _OPENCV, Package("openvino", "openvino", attribute="Core")),
     "scada": (
         Package("aiohttp", "aiohttp"),
         Package("asyncua", "asyncua"),
-        Package("cryptography", "cryptography"),
+        _CRYPTOGRAPHY,
         Package("paho-mqtt", "paho.mqtt.client"),
     ),
 }

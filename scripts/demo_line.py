@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import platform
+import secrets
 import shutil
 import socket
 import subprocess
@@ -161,6 +162,16 @@ def score(line: Line, precisions: Sequence[str], frames: Sequence[str | Path]) -
         line.results.setdefault("scores", {})[precision] = json.loads(said)
 
 
+def sign(line: Line) -> None:
+    """Make a key and sign the bundle: a daemon runs nothing else."""
+    passphrase = line.out / "passphrase"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text(secrets.token_hex(16), encoding="utf-8")
+    opens = ("--passphrase-file", "passphrase")
+    line.gasedge("sign", "bundle", "keygen", "keys", *opens)
+    line.gasedge("sign", "bundle", "sign", "demo.gasedge", "--key", "keys/signing.key", *opens)
+
+
 def _copy_unseen(folder: Path, stems: list[str], clip: Path) -> None:
     """The test split's pictures as a camera that the daemon watches: one size, 40 s of them."""
     from contract.pictures import read_picture
@@ -191,6 +202,9 @@ def run_daemon(line: Line, source: str) -> None:
         f"""[model]
 bundle = "demo.gasedge"
 precision = "int8"
+
+[trust]
+keys = ["keys/signing.pub"]
 
 [[camera]]
 name = "{CAMERA}"
@@ -324,6 +338,7 @@ def main() -> int:
     try:
         trains = options.train or options.data is not None
         source = whole_road(line, options.data) if trains else from_starter(line)
+        sign(line)
         run_daemon(line, source)
         judge(line, simulated=options.data is None)
     except (DemoError, GasedgeError, subprocess.TimeoutExpired) as error:

@@ -17,6 +17,7 @@ from contract.config import read_toml
 from contract.precision import Precision
 from gasedge.cli import cli
 from tests.project.source_tree import ROOT
+from tests.signing import put_public_key, sign
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTRAS = set(read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"])
@@ -97,6 +98,8 @@ def test_daemon_example_is_valid(tmp_path, tiny_bundle):
     shutil.copytree(tiny_bundle, tmp_path / "site.gasedge")
     bundle = Bundle.open(tmp_path / "site.gasedge")
     bundle.updated({graph_name(Precision.INT8): b"there, and not run here"})
+    sign(bundle.path)
+    put_public_key(tmp_path).rename(tmp_path / "signing.pub")
     text = (ROOT / "docs" / "examples" / "daemon.toml").read_text(encoding="utf-8")
     (tmp_path / "daemon.toml").write_text(text, encoding="utf-8")
     (tmp_path / "camera-north").write_text("viewer:secret\n")
