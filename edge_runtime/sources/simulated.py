@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from edge_runtime.sources.drills import SPOIL, drills
+from edge_runtime.sources.faults import SPOIL, faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,11 @@ def simulated_pictures(uri: SourceUri, fps: float) -> Iterator[NDArray[np.uint8]
         distractors=_wish(options, "distractors"),
         large=bool(options.get("large", False)),
     )
-    faults = drills(str(options["fault"])) if "fault" in options else ()
+    planned = faults(str(options["fault"])) if "fault" in options else ()
     frames = options.get("frames")
     shown = None
     for index in itertools.count() if frames is None else range(int(frames)):
-        standing = [d.fault for d in faults if d.begin_s <= index / fps < d.end_s]
+        standing = [each.kind for each in planned if each.begin_s <= index / fps < each.end_s]
         frozen = "frozen" in standing and shown is not None
         picture = shown if frozen else scene.frame(index)[0]
         shown = picture

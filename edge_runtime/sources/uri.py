@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from edge_runtime.sources.drills import drills
+from edge_runtime.sources.faults import faults
 from edge_runtime.sources.infrared_range import parse_range
 
 __all__ = ["LIVE_SCHEMES", "SourceUri", "parse_source"]
@@ -174,7 +174,7 @@ def _value(scheme: str, name: str, text: str, kind: type) -> Option:
             raise ValueError(f"{scheme}: {fault}") from None
     if name == "fault":
         try:
-            drills(text)
+            faults(text)
         except ValueError as fault:
             raise ValueError(f"{scheme}: {fault}") from None
     if kind is str:

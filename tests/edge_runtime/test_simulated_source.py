@@ -1,4 +1,4 @@
-"""The simulated camera of drills: plumes that begin, and faults at set times."""
+"""The simulated camera: plumes that begin, and faults at set times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.config import HealthConfig
-from edge_runtime.sources.drills import Drill, drills
+from edge_runtime.sources.faults import Fault, faults
 from edge_runtime.sources.replay import replayed_pictures, replayed_shots
 from edge_runtime.sources.uri import parse_source
 from edge_runtime.supervision import look_at
@@ -55,9 +55,9 @@ def test_faults_are_such_that_the_limits_see_them():
 
 
 def test_several_faults_stand_each_at_its_time():
-    assert drills("dark@1..2.5,lost@4..") == (
-        Drill("dark", 1.0, 2.5),
-        Drill("lost", 4.0, np.inf),
+    assert faults("dark@1..2.5,lost@4..") == (
+        Fault("dark", 1.0, 2.5),
+        Fault("lost", 4.0, np.inf),
     )
 
 
@@ -67,7 +67,7 @@ def test_a_fault_that_is_none_is_told_with_its_form(text: str):
         parse_source(f"sim:fault={text}")
 
 
-def test_drill_of_the_documents_is_a_source():
+def test_fault_of_the_documents_is_a_source():
     text = (Path(__file__).parents[2] / "docs" / "replay.md").read_text(encoding="utf-8")
     (source,) = re.findall(r'^source = "(sim:[^"]+)"$', text, re.MULTILINE)
-    assert drills(str(parse_source(source).options["fault"]))[0].begin_s == 60
+    assert faults(str(parse_source(source).options["fault"]))[0].begin_s == 60

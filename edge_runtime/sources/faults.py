@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
     Spoil = Callable[[NDArray[np.uint8]], NDArray[np.uint8] | None]
 
-__all__ = ["SPOIL", "Drill", "drills"]
+__all__ = ["SPOIL", "Fault", "faults"]
 
-_DRILL = re.compile(r"([a-z]+)@(\d+(?:\.\d+)?)\.\.(\d+(?:\.\d+)?)?")
+_FAULT = re.compile(r"([a-z]+)@(\d+(?:\.\d+)?)\.\.(\d+(?:\.\d+)?)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
+class Fault:
     """One fault of the camera and when it stands, in seconds of the scene."""
 
-    fault: str
+    kind: str  # one of SPOIL
     begin_s: float
     end_s: float
 
 
-def drills(text: str) -> tuple[Drill, ...]:
+def faults(text: str) -> tuple[Fault, ...]:
     """Read `dark@4..7,lost@9..`: fault, beginning and end in seconds, no end for to the last.
 
     Raises:
@@ -39,7 +39,7 @@ def drills(text: str) -> tuple[Drill, ...]:
     """
     found = []
     for part in text.split(","):
-        match = _DRILL.fullmatch(part)
+        match = _FAULT.fullmatch(part)
         if match is None or match[1] not in SPOIL:
             raise ValueError(
                 f"fault is FAULT@FROM..TO in seconds, as in dark@4..7,lost@9..; FAULT is one of "
@@ -48,7 +48,7 @@ def drills(text: str) -> tuple[Drill, ...]:
         begin_s, end_s = float(match[2]), float(match[3]) if match[3] else np.inf
         if end_s <= begin_s:
             raise ValueError(f"fault {part!r} ends before it begins")
-        found.append(Drill(match[1], begin_s, end_s))
+        found.append(Fault(match[1], begin_s, end_s))
     return tuple(found)
 
 
