@@ -41,10 +41,12 @@ def read_plain(path: Path, *, most: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise IntegrityError(f"{path}: is no plain file ({stat.filemode(found.st_mode)})")
         try:
-            data = file.read(most + 1) if found.st_size <= most else b""
+            # `most` may be a stranger's word: room for it is not made before the bytes are there
+            data = file.read(found.st_size + 1) if found.st_size <= most else b""
         except OSError as error:
             raise IntegrityError(f"{path}: cannot be read ({error.strerror})") from error
-        if found.st_size > most or len(data) > most:
-            size = max(found.st_size, len(data))
-            raise IntegrityError(f"{path}: has {size} bytes, at most {most} may be there")
+        if found.st_size > most:
+            raise IntegrityError(f"{path}: has {found.st_size} bytes, at most {most} may be there")
+        if len(data) > found.st_size:
+            raise IntegrityError(f"{path}: grew while it was read; try again")
     return data

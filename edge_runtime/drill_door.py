@@ -15,9 +15,9 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from contract.closing import Closing
-from contract.errors import ConfigError
+from contract.errors import ConfigError, InputError
 from edge_runtime.drill import MOST_S
-from edge_runtime.plant.private_socket import listen_privately
+from edge_runtime.plant.private_socket import listen_privately, read_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,6 @@ __all__ = ["DrillDoor", "Drilled", "door_path"]
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.02
-_LONGEST_LINE = 4096
 
 
 def door_path(state_dir: Path) -> Path:
@@ -97,11 +96,10 @@ class DrillDoor(Closing):
         def tell(**said: Any) -> None:
             writer.write(json.dumps(said).encode() + b"\n")
 
-        line = await reader.readline()
         try:
-            wish = json.loads(line[:_LONGEST_LINE])
+            wish = await read_request(reader)
             camera, seconds = str(wish["camera"]), float(wish["seconds"])
-        except (KeyError, TypeError, ValueError):
+        except (InputError, KeyError, TypeError, ValueError, OverflowError):
             tell(refused="that is no request for a drill")
             return
         if not 0 < seconds <= MOST_S:

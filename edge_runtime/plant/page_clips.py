@@ -93,6 +93,6 @@ def events_in(folder: Path) -> list[dict[str, Any]]:
                     "clips": sorted(clips),
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from contract.errors import ConfigError
+from contract.errors import ConfigError, InputError
 from edge_runtime.plant.link import peer_uid
 from edge_runtime.plant.messages import PREFIX_BYTES, sizes_from_prefix
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-__all__ = ["listen_privately", "read_message"]
+__all__ = ["listen_privately", "read_message", "read_request"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 16
 _ENDING_S = 1.0
+_LONGEST_REQUEST = 4096
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -34,6 +36,22 @@ async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """
     header, blob = sizes_from_prefix(await reader.readexactly(PREFIX_BYTES))
     return await reader.readexactly(header), await reader.readexactly(blob)
+
+
+async def read_request(reader: asyncio.StreamReader) -> dict[str, Any]:
+    """The object in the next line of JSON.
+
+    Raises:
+        InputError: when the line holds none, or is too long.
+    """
+    try:
+        line = await reader.readline()
+        asked = json.loads(line) if len(line) <= _LONGEST_REQUEST else None
+    except (ValueError, RecursionError) as error:  # of `readline`, too: a line without an end
+        raise InputError(f"not a line of JSON ({type(error).__name__})") from error
+    if not isinstance(asked, dict):
+        raise InputError(f"not a JSON object of up to {_LONGEST_REQUEST} bytes")
+    return asked
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ import numpy as np
 from contract.closing import Closing
 from contract.errors import ConfigError, GasedgeError, InputError
 from edge_runtime.pixels import bgr_of
-from edge_runtime.plant.private_socket import listen_privately
+from edge_runtime.plant.private_socket import listen_privately, read_request
 from edge_runtime.slots.probation import Probation
 from edge_runtime.slots.state import Condition
 from edge_runtime.slots.store import now_utc
@@ -40,7 +40,6 @@ __all__ = ["SlotDoor", "Switchable", "slot_door_path"]
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_LINE = 4096
 _FRAME_WAIT_S = 1.0
 _LEAST_S = 0.02  # between two frames that are handed out, whoever asks how fast
 _TAKE_S = 30.0  # for the worker to take a model
@@ -128,12 +127,11 @@ class SlotDoor(Closing):
                 await self._loop.run_in_executor(None, self._look)
 
     async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
         try:
-            wish = json.loads(line[:_LONGEST_LINE])
+            wish = await read_request(reader)
             ask, who = str(wish["ask"]), str(wish.get("who", ""))[:64]
             slot, manifest = str(wish.get("slot", "")), str(wish.get("manifest_sha256", ""))
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (InputError, KeyError):
             ask = who = slot = manifest = ""
         doings: dict[str, Callable[[], dict[str, Any]]] = {
             "switch": partial(self._switch_to, slot, manifest, who),

@@ -1,0 +1,1 @@
+"""One file per parser that meets outside bytes; each has a `TARGET`."""
