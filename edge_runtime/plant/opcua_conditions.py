@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
-from asyncua.common.events import Event
 
 from edge_runtime.plant.opcua_condition_fields import (
     Condition,
     condition_fields,
     type_of,
 )
+from edge_runtime.plant.opcua_events import AlarmEvent
 from edge_runtime.plant.opcua_nodes import (
     add,
     child,
@@ -112,7 +112,7 @@ class Conditions:
         # Part 9: what is not retained and was not before is of no interest to an operator
         if alarm.retain or (before is not None and before.alarm.retain):
             for node in (_SERVER, shown.source):
-                event = _event(fields, shown.node, node)
+                event = AlarmEvent(fields, node, shown.node)
                 await self._core.subscription_service.trigger_event(event)
 
     def alarm_of(self, node: Any) -> Alarm | None:
@@ -134,7 +134,7 @@ class Conditions:
         }
         for emitter, numbers in wanted.items():
             retained = [
-                _event(self._fields[each.alarm.id], each.node, emitter)
+                AlarmEvent(self._fields[each.alarm.id], emitter, each.node)
                 for each in self._shown.values()
                 if each.alarm.retain and emitter in (_SERVER, each.source)
             ]
@@ -161,7 +161,7 @@ class Conditions:
             "Message": ua.Variant(text, ua.VariantType.LocalizedText),
             "Severity": ua.Variant(1, ua.VariantType.UInt16),
         }
-        return _event(fields, None, emitter)
+        return AlarmEvent(fields, emitter)
 
     async def _tell_readers(self, shown: Condition) -> None:
         for path, attribute in self._attributes[shown.alarm.id].items():
@@ -226,13 +226,3 @@ def _field(node: Any, path: str, variant: Any, fields: Mapping[str, Any]) -> Any
 def _source(alarm: Alarm) -> str:
     """Identifier of the node that an alarm is about: its camera, or the device."""
     return f"/Cameras/{alarm.camera}" if alarm.camera else "/"
-
-
-def _event(fields: Mapping[str, Any], node: Any, emitter: Any) -> Any:
-    """An event of asyncua's with these fields, as told by `emitter`."""
-    event = Event(emitter)
-    for name, variant in fields.items():
-        event.add_property(name, variant.Value, variant.VariantType)
-    if node is not None:
-        event.add_property("NodeId", node, ua.VariantType.NodeId)
-    return event

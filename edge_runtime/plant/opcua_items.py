@@ -1,33 +1,26 @@
-"""What a client is subscribed to: bounded, and event filters that know an event's supertypes.
+"""What a client is subscribed to: bounded, by filters that hide nothing and can always be judged.
 
-asyncua 2.1 compares the type in an `OfType` clause for equality, so that the filter which every
-alarm client sends, "of type AcknowledgeableConditionType", lets nothing through; and it knows an
-event's field only by the first name of its path.
+An exception while a value or an event is told would end the server for everybody, so whatever could
+raise one is refused when it is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncua import ua
-from asyncua.common.events import Event
 from asyncua.common.utils import ServiceError
-from asyncua.server.monitored_item_service import (
-    MonitoredItemService,
-    MonitoredItemValues,
-    WhereClauseEvaluator,
-)
+from asyncua.server.monitored_item_service import MonitoredItemService, MonitoredItemValues
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from edge_runtime.plant.opcua_events import TypedFilter, can_be_judged
 
 __all__ = ["BoundedItems"]
 
+_CODES = ua.StatusCodes
 _MAX_ITEMS = 16_000  # of all clients: every node of 16 cameras for each of eight
 _MAX_EVENT_ITEMS = 4  # of one subscription
-_MAX_FIELDS = 128  # of one event
-_MAX_CLAUSES = 64
 _EVENT_QUEUE = 500  # a refresh of all alarms of 16 cameras, twice over
+_ValueFilter = ua.uaprotocol_auto.DataChangeFilter  # as it comes over the wire; `ua` has a subclass
 
 
 class BoundedItems(MonitoredItemService):  # type: ignore[misc]
@@ -50,22 +43,20 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             for each in self._subscriptions.values()
         )
         if held + len(params.ItemsToCreate) > _MAX_ITEMS:
-            raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
+            raise ServiceError(_CODES.BadTooManyMonitoredItems)
         return await super().create_monitored_items(params)
 
+    async def _create_data_change_monitored_item(self, params: Any) -> Any:
+        if not _hides_nothing(params.RequestedParameters.Filter):
+            return _refused(_CODES.BadMonitoredItemFilterUnsupported)
+        return await super()._create_data_change_monitored_item(params)
+
     def _create_events_monitored_item(self, params: Any) -> Any:
-        wanted = params.RequestedParameters.Filter
-        clauses = getattr(wanted, "SelectClauses", None)
-        where = getattr(getattr(wanted, "WhereClause", None), "Elements", None) or ()
         held = sum(len(numbers) for numbers in self._monitored_events.values())
         if held >= _MAX_EVENT_ITEMS:
-            refused = ua.MonitoredItemCreateResult()
-            refused.StatusCode = ua.StatusCode(ua.StatusCodes.BadTooManyMonitoredItems)
-            return refused
-        if not clauses or len(clauses) > _MAX_FIELDS or len(where) > _MAX_CLAUSES:
-            refused = ua.MonitoredItemCreateResult()
-            refused.StatusCode = ua.StatusCode(ua.StatusCodes.BadEventFilterInvalid)
-            return refused
+            return _refused(_CODES.BadTooManyMonitoredItems)
+        if not can_be_judged(params.RequestedParameters.Filter):
+            return _refused(_CODES.BadEventFilterInvalid)
         values_queue = self.isub.max_queue_size
         self.isub.max_queue_size = _EVENT_QUEUE  # an alarm too many is lost for good
         try:
@@ -74,9 +65,24 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             self.isub.max_queue_size = values_queue
         if result.StatusCode.is_good():
             item = self._monitored_items[result.MonitoredItemId]
-            item.where_clause_evaluator = _TypedFilter(
+            item.where_clause_evaluator = TypedFilter(
                 self.logger, self.aspace, item.filter.WhereClause
             )
+        return result
+
+    def _modify_monitored_item(self, params: Any) -> Any:
+        """Change what does no harm: the library would take a filter and a queue as they come."""
+        result = ua.MonitoredItemModifyResult()
+        asked = params.RequestedParameters
+        item = self._monitored_items.get(params.MonitoredItemId)
+        if item is None:
+            result.StatusCode = ua.StatusCode(_CODES.BadMonitoredItemIdInvalid)
+        elif asked.Filter and asked.Filter != item.filter:  # it takes a new item
+            result.StatusCode = ua.StatusCode(_CODES.BadMonitoredItemFilterUnsupported)
+        else:
+            item.client_handle = asked.ClientHandle
+            result.RevisedSamplingInterval = self.isub.data.RevisedPublishingInterval
+            result.RevisedQueueSize = item.queue_size
         return result
 
     def _make_monitored_item_common(self, params: Any) -> Any:
@@ -96,7 +102,11 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         """Whether an item is to be told a value that is new in its source time alone."""
         wanted = self._monitored_items[self._monitored_datachange[handle]].filter
         stamped = ua.DataChangeTrigger.StatusValueTimestamp
-        return isinstance(wanted, ua.DataChangeFilter) and wanted.Trigger == stamped
+        return isinstance(wanted, _ValueFilter) and wanted.Trigger == stamped
+
+    def _is_deadband_exceeded(self, values: Any, wanted: Any) -> bool:
+        del values, wanted
+        return True  # an item with a deadband is never made
 
 
 class _Values(MonitoredItemValues):  # type: ignore[misc]
@@ -107,33 +117,18 @@ class _Values(MonitoredItemValues):  # type: ignore[misc]
         self.current_dvalue = cur_val
 
 
-class _TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]
-    """A where-clause under which an event is of its type and of all types above."""
+def _hides_nothing(wanted: Any) -> bool:
+    """Whether a value's filter is one without a deadband.
 
-    def _eval_el(self, index: int, event: Any) -> Any:
-        element = self.elements[index]
-        if element.FilterOperator != ua.FilterOperator.OfType:
-            return super()._eval_el(index, event)
-        wanted = self._eval_op(element.FilterOperands[0], event)
-        return wanted in self._types(event.EventType)
-
-    def _eval_op(self, op: Any, event: Any) -> Any:
-        if isinstance(op, ua.SimpleAttributeOperand) and op.BrowsePath:
-            # an event without the field has null there
-            return getattr(event, Event.browse_path_to_attribute_name(op.BrowsePath), None)
-        return super()._eval_op(op, event)
-
-    def _types(self, kind: Any) -> Iterator[Any]:
-        """A type and what it is a subtype of, upwards."""
-        while kind is not None:
-            yield kind
-            node = self._aspace.get(kind)
-            above = [
-                each.NodeId
-                for each in (node.references if node is not None else ())
-                if not each.IsForward and each.ReferenceTypeId == _SUBTYPE
-            ]
-            kind = above[0] if above else None
+    The library compares with the value before, told or not: a score that rises slowly would never
+    be told, nor would a value that turns stale as it stands.
+    """
+    if not wanted:  # none at all is an extension object without a body
+        return True
+    return isinstance(wanted, _ValueFilter) and not (wanted.DeadbandType and wanted.DeadbandValue)
 
 
-_SUBTYPE = ua.NodeId(ua.ObjectIds.HasSubtype)
+def _refused(status: int) -> Any:
+    result = ua.MonitoredItemCreateResult()
+    result.StatusCode = ua.StatusCode(status)
+    return result
