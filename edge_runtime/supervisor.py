@@ -81,8 +81,8 @@ class _Child:
 
     def listen(self) -> None:
         """Take in what the child said; kill it when it is silent for too long, or too large."""
-        if self.process is None or self.process.stdout is None:
-            return
+        if self.process is None or self.process.stdout is None or self.process.stdout.closed:
+            return  # closed: it was killed, but the kernel has not let go of it yet
         pipe = self.process.stdout.fileno()
         now_s = time.monotonic()
         if select.select([pipe], [], [], 0)[0] and (said := os.read(pipe, 4096)):

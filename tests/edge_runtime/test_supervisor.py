@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import supervisor
+from edge_runtime import child_process, supervisor
 from edge_runtime.child_process import end_group, python_command
 from tests.edge_runtime.conftest import wait_for
 
@@ -47,6 +47,26 @@ def test_a_child_that_hangs_is_killed_and_started_again(child, monkeypatch):
     assert not Path(f"/proc/{hung}").exists()
     wait_for(lambda: talker.restart_if_due() or talker.process is not None)
     assert talker.starts == 2
+
+
+def test_a_child_that_cannot_be_killed_yet_leaves_the_others_alone_and_is_started_again(
+    child, monkeypatch
+):
+    """In the kernel's hands, on a disk that does not answer, it takes no signal for a while."""
+    monkeypatch.setattr(supervisor, "_SILENT_S", 0.2)
+    monkeypatch.setattr(supervisor, "_FIRST_WORD_S", 0.2)
+    monkeypatch.setattr(child_process, "_KILL_PATIENCE_S", 0.1)
+    kill = os.killpg
+    monkeypatch.setattr(os, "killpg", lambda *_: None)
+    stuck = child("import time; time.sleep(60)")
+    wait_for(lambda: stuck.listen() or stuck.process.stdout.closed)
+    for _ in range(3):
+        assert listened(stuck) is None
+    kill(stuck.process.pid, signal.SIGKILL)  # and now it takes it
+    assert wait_for(lambda: listened(stuck), 5) == -signal.SIGKILL
+    wait_for(lambda: stuck.restart_if_due() or stuck.process is not None)
+    assert stuck.starts == 2
+    monkeypatch.undo()
 
 
 def test_a_child_that_never_says_a_word_is_killed_after_its_time_to_start(child, monkeypatch):
