@@ -49,6 +49,9 @@ class Segmentation:
 
     mask: NDArray[np.uint8]  # (N, H, W) class index
     score: NDArray[np.uint8]  # (N, H, W) gas-smoke probability, 0..255 is 0..1
+    # of one frame, where the backend counts them: (rows, columns) of the cells that leaks are
+    # followed on; gas pixels in the lower half of each word, the sum of their scores in the upper
+    cells: NDArray[np.uint32] | None = None
 
 
 class Run(Protocol):

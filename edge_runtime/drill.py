@@ -18,6 +18,7 @@ from contract.label_map import GAS_SMOKE
 from contract.packages import need
 from contract.simulated_plume import Plume, Release
 from contract.tags import LeakState
+from edge_runtime.pixels import bgr_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,7 +138,7 @@ class Drill:
             self.end("its time is over")
         if not self.is_on or at_s < 0:
             return None
-        laid = self._laid(frame.picture, mask, score, fit, at_s)
+        laid = self._laid(bgr_of(frame.picture), mask, score, fit, at_s)
         judged = self.judge.update(*laid, fit, frame.monotonic_ns / 1e9, frame.captured_ns)
         if judged.verdict.state not in (LeakState.SUSPECT, LeakState.LEAK):
             return None

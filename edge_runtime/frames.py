@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["Frame"]
 
@@ -20,4 +19,4 @@ class Frame:
     seq: int  # frames captured from this camera since start, from 1
     captured_ns: int  # UTC, ns since 1970, when it was taken, as far as its source can tell
     monotonic_ns: int  # the same instant on the machine's monotonic clock
-    picture: NDArray[np.uint8]  # (h, w, 3) BGR
+    picture: CameraPicture

@@ -21,6 +21,7 @@ from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.backends.known_answer import known_answer_test
 from edge_runtime.backends.open import open_backend
 from edge_runtime.camera_state import ModelFacts
+from edge_runtime.pixels import bgr_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from contract.segmenter import Run, Segmenter
     from contract.signing import Trust
     from edge_runtime.config import ModelConfig
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["ModelOpener", "RunningModel", "open_model"]
 
@@ -63,8 +65,8 @@ class RunningModel(Closing):
         """Runs that are worth having under way at a time."""
         return int(getattr(self.segmenter, "depth", 2))
 
-    def start(self, pictures: list[NDArray[np.uint8]], done: Callable[[], None]) -> Run:
-        """Begin to segment (h, w, 3) BGR pictures of any size, at most `batch`.
+    def start(self, pictures: list[CameraPicture], done: Callable[[], None]) -> Run:
+        """Begin to segment pictures of any size, at most `batch`.
 
         Args:
             pictures: they must not change before the run is done.
@@ -89,11 +91,11 @@ class RunningModel(Closing):
             self._thread = None
         self.segmenter.close()
 
-    def _fitted(self, pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        fitted = [fit_picture(each, self.segmenter.geometry) for each in pictures]
+    def _fitted(self, pictures: list[CameraPicture]) -> NDArray[np.uint8]:
+        fitted = [fit_picture(bgr_of(each), self.segmenter.geometry) for each in pictures]
         return fitted[0][None] if len(fitted) == 1 else np.stack(fitted)
 
-    def _segmented(self, pictures: list[NDArray[np.uint8]]) -> list[Segmentation]:
+    def _segmented(self, pictures: list[CameraPicture]) -> list[Segmentation]:
         together = getattr(self.segmenter, "segment_pictures", None)
         if together is not None:  # the GPU fits pictures by itself
             answers: list[Segmentation] = together(pictures)
@@ -218,6 +220,11 @@ class ModelOpener(Closing):
             raise
         self._keep_counter(bundle.manifest.rollback_counter)
         return model
+
+    @property
+    def is_building(self) -> bool:
+        """Whether an engine is being built anew."""
+        return self._rebuild is not None
 
     def close(self) -> None:
         """End a build that is under way."""

@@ -17,6 +17,7 @@ from contract.pictures import fit_picture
 from contract.precision import Precision
 from edge_runtime.backends.open import open_backend
 from edge_runtime.drift import Sample, compared
+from edge_runtime.pixels import bgr_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.camera_state import CameraState
     from edge_runtime.config import DriftConfig, ModelConfig
     from edge_runtime.frames import Frame
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["Shadow", "ShadowNetwork", "Turns", "open_shadow"]
 
@@ -48,18 +50,18 @@ class ShadowNetwork:
     segmenter: Segmenter | None  # FP16; None where only grey levels are compared
     greys: GreyReference | None  # of the calibration; None where that is not known
 
-    def sample(self, picture: NDArray[np.uint8], mask: NDArray[np.uint8], fit: FrameFit) -> Sample:
-        """Look at a (h, w, 3) picture and its (H, W) mask.
+    def sample(self, picture: CameraPicture, mask: NDArray[np.uint8], fit: FrameFit) -> Sample:
+        """Look at a picture and its (H, W) mask.
 
         Raises:
             GasedgeError: when the backend fails.
         """
         answer = None
         if self.segmenter is not None:
-            fitted = fit_picture(picture, self.segmenter.geometry)
+            fitted = fit_picture(bgr_of(picture), self.segmenter.geometry)
             shadow = self.segmenter.segment(fitted[None]).mask[0]
             answer = compared(mask[fit.valid], shadow[fit.valid])
-        return Sample(grey_shares(picture), self.greys, answer)
+        return Sample(grey_shares(bgr_of(picture)), self.greys, answer)
 
     def close(self) -> None:
         """Close the network; a second call does nothing."""
@@ -84,15 +86,14 @@ def open_shadow(model: ModelConfig, drift: DriftConfig, bundle: Bundle) -> Shado
     if model.precision is not Precision.INT8:
         _log.info("drift: %s is no INT8, so only pictures are compared", model.precision)
         return ShadowNetwork(None, greys)
-    on_gpu = model.backend == "tensorrt" or model.engine is not None
-    if on_gpu and drift.engine is None:
+    if model.on_gpu and drift.engine is None:
         _log.warning("drift: no [drift] engine of FP16 is configured: only pictures are compared")
         return ShadowNetwork(None, greys)
     segmenter = open_backend(
         bundle,
         Precision.FP16,
-        backend="tensorrt" if on_gpu else model.backend,
-        engine=drift.engine if on_gpu else None,
+        backend="tensorrt" if model.on_gpu else model.backend,
+        engine=drift.engine if model.on_gpu else None,
         threads=1,
     )
     return ShadowNetwork(segmenter, greys)

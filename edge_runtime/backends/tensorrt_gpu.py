@@ -10,10 +10,12 @@ import numpy as np
 from contract.closing import Closing
 from contract.errors import EngineError, InputError
 from contract.segmenter import Segmentation
+from edge_runtime.cuda.built_kernels import built_kernels
 from edge_runtime.cuda.driver import GpuContext
 from edge_runtime.cuda.frame_path import LARGEST_SIDE, FramePath
 from edge_runtime.cuda.tensorrt_engine import TensorRTEngine, checked_engine
 from edge_runtime.cuda.transfer_choice import chosen_transfer
+from edge_runtime.pixels import NativePicture, pixels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from edge_runtime.cuda.exchange import Transfer
     from edge_runtime.cuda.frame_path import MaskSummary
     from edge_runtime.cuda.graph import GraphCounts
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["TensorRTSegmenter"]
 
@@ -71,7 +74,9 @@ class TensorRTSegmenter(Closing):
             self._name = f"{tensorrt.label} {fingerprint.precision} on {self._gpu.name}"
             found = chosen_transfer(engine.parent, self._gpu)
             self._transfer, self._chosen_by = (transfer, "asked") if transfer else found
-            self._path = FramePath(self._gpu, geometry, self._batch, self._transfer)
+            built = built_kernels(engine, fingerprint)
+            self._kernels = "built here" if built else "shipped"
+            self._path = FramePath(self._gpu, geometry, self._batch, self._transfer, built)
             self._engine.bind(
                 frames=self._path.frames.address,
                 mask=self._path.mask.address,
@@ -114,6 +119,7 @@ class TensorRTSegmenter(Closing):
             "batch": self._batch,
             "transfer": self._transfer.value,
             "transfer_by": self._chosen_by,
+            "kernels": self._kernels,
             "graph_launched": counts.launched,
             "graph_warm_ups": counts.warm_ups,
             "graph_eager": counts.eager,
@@ -147,8 +153,8 @@ class TensorRTSegmenter(Closing):
             np.concatenate([part.score for part in parts] or [empty]),
         )
 
-    def segment_picture(self, picture: NDArray[np.uint8]) -> Segmentation:
-        """Fit an (h, w, 3) uint8 BGR camera picture on the GPU and segment it; N is 1.
+    def segment_picture(self, picture: CameraPicture) -> Segmentation:
+        """Fit a camera picture on the GPU and segment it; N is 1.
 
         Raises:
             InputError: for a picture of another type or shape.
@@ -157,10 +163,11 @@ class TensorRTSegmenter(Closing):
         """
         return self.segment_pictures([picture])[0]
 
-    def segment_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Segmentation]:
-        """Fit 1 to `batch` (h, w, 3) uint8 BGR pictures on the GPU and segment them in one run.
+    def segment_pictures(self, pictures: Sequence[CameraPicture]) -> list[Segmentation]:
+        """Fit 1 to `batch` pictures on the GPU and segment them in one run.
 
-        Their sizes may differ: each is fitted by itself. N of every answer is 1.
+        Sizes and layouts may differ: each is fitted by itself. N of every answer is 1, and each has
+        its cells of gas.
 
         Raises:
             InputError: for a picture of another type or shape, or too many of them.
@@ -174,15 +181,17 @@ class TensorRTSegmenter(Closing):
             )
         for picture in pictures:
             shape = picture.shape
-            sane = picture.dtype == np.uint8 and picture.ndim == 3 and shape[2] == 3
+            sane = isinstance(picture, NativePicture) or (
+                picture.dtype == np.uint8 and picture.ndim == 3 and shape[2] == 3
+            )
             if not sane or not 0 < min(shape) <= max(shape) <= LARGEST_SIDE:
                 raise InputError(
-                    f"picture is {picture.dtype} {shape}, expected uint8 (h, w, 3) of at most "
-                    f"{LARGEST_SIDE} pixels a side"
+                    f"picture is {pixels_of(picture).dtype} {shape}, expected uint8 (h, w, 3) of at "
+                    f"most {LARGEST_SIDE} pixels a side"
                 )
         found = self._path.run_pictures(pictures, self._opened().enqueue)
         return [
-            Segmentation(found.mask[i : i + 1], found.score[i : i + 1])
+            Segmentation(found.mask[i : i + 1], found.score[i : i + 1], self._path.last_cells[i])
             for i in range(len(pictures))
         ]
 

@@ -53,7 +53,7 @@ class DeviceMemory:
 
 
 class Kernel:
-    """One of the shipped kernels, loaded."""
+    """One of the kernels, loaded."""
 
     def __init__(self, gpu: GpuContext, function: Any, layout: str) -> None:
         self._gpu = gpu
@@ -229,14 +229,15 @@ class GpuContext(Closing):
         with self.current("waiting for the GPU"):
             self.stream.synchronize()
 
-    def kernel(self, name: str, layout: str) -> Kernel:
-        """Load one of the shipped kernels.
+    def kernel(self, name: str, layout: str, image: bytes | None = None) -> Kernel:
+        """Load one of the kernels.
 
         Args:
             name: of the kernel and its source.
             layout: its arguments, "P" for an address and "i" for an int.
+            image: compiled for this GPU; None takes the one that is shipped.
         """
-        image = image_for(name, self.compute_capability)
+        image = image or image_for(name, self.compute_capability)
         with self.current(f"loading kernel {name}"):
             function = self._cuda.module_from_buffer(image).get_function(name)
         kernel = Kernel(self, function, layout)

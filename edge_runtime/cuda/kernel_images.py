@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.atomic import sha256_of_file
+from contract.atomic import sha256_of_bytes, sha256_of_file
 from contract.errors import EngineError, IntegrityError
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "Index",
     "KernelImage",
     "check_images",
+    "has_cubin",
     "image_for",
     "kernel_sources",
+    "sources_sha256",
 ]
 
 CUBINS = Path(__file__).parent / "cubins"
@@ -55,6 +57,25 @@ class Index(BaseModel):
 def kernel_sources() -> dict[str, Path]:
     """Source file of every kernel, by kernel name."""
     return {path.stem: path for path in sorted(_SOURCES.glob("*.cu"))}
+
+
+def sources_sha256() -> str:
+    """Of all kernels' sources: an image of others may take other arguments."""
+    hashes = [f"{name} {sha256_of_file(path)}" for name, path in kernel_sources().items()]
+    return sha256_of_bytes("\n".join(hashes).encode())
+
+
+def has_cubin(compute_capability: str) -> bool:
+    """Whether machine code for such a GPU is shipped, and not only PTX.
+
+    Raises:
+        EngineError: when the GPU is too old for every image.
+    """
+    index = Index.model_validate_json(INDEX.read_bytes())
+    return all(
+        _choose(images, compute_capability).target.startswith("sm_")
+        for images in index.images.values()
+    )
 
 
 def image_for(kernel: str, compute_capability: str) -> bytes:

@@ -16,11 +16,12 @@ from contract.label_map import GAS_SMOKE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from contract.geometry import FrameFit
+    from contract.geometry import FrameFit, InputGeometry
 
-__all__ = ["CellGrid", "GasCells"]
+__all__ = ["CellGrid", "GasCells", "cell_side", "cells_shape", "most_cells"]
 
 _SMALL = 384  # a valid field that is larger than this has cells of 8 pixels
+_PIXELS, _SCORE_BITS = 0xFFFF, 16  # of a word of cells that a backend counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,25 @@ class GasCells:
 
     count: NDArray[np.int32]  # (rows, columns) gas pixels
     score: NDArray[np.int32]  # (rows, columns) sum of their scores, 0..255 each
+
+
+def cell_side(fit: FrameFit) -> int:
+    """Side of a cell in pixels of the network's input."""
+    return 4 if max(fit.width, fit.height) <= _SMALL else 8
+
+
+def cells_shape(fit: FrameFit) -> tuple[int, int]:
+    """Rows and columns of cells."""
+    side = cell_side(fit)
+    return -(-fit.height // side), -(-fit.width // side)
+
+
+def most_cells(geometry: InputGeometry) -> int:
+    """Most cells that a picture of any size has in this input."""
+    rows, columns = cells_shape(geometry.of(geometry.width, geometry.height))
+    # small ones in a large input: the picture is narrow and touches the input's nearer edges
+    shorter = min(geometry.width, geometry.height, _SMALL)
+    return max(rows * columns, _SMALL // 4 * -(-shorter // 4))
 
 
 class CellGrid:
@@ -42,16 +62,30 @@ class CellGrid:
 
     def __init__(self, fit: FrameFit, counts: NDArray[np.bool_] | None = None) -> None:
         self.fit = fit
-        self.side = 4 if max(fit.width, fit.height) <= _SMALL else 8
-        self.rows, self.columns = -(-fit.height // self.side), -(-fit.width // self.side)
+        self.side = cell_side(fit)
+        self.rows, self.columns = cells_shape(fit)
         self._counts = None if counts is None or counts.all() else counts.view(np.uint8)
         self.pixels = fit.width * fit.height if counts is None else int(np.count_nonzero(counts))
         size = self.rows * self.side, self.columns * self.side
         self._gas, self._score = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
         self._word: type[np.unsignedinteger] = np.uint32 if self.side == 4 else np.uint64
 
-    def take(self, mask: NDArray[np.uint8], score: NDArray[np.uint8]) -> GasCells | None:
-        """Count the gas of an (H, W) mask of class indices; None when there is none at all."""
+    def take(
+        self,
+        mask: NDArray[np.uint8],
+        score: NDArray[np.uint8],
+        cells: NDArray[np.uint32] | None = None,
+    ) -> GasCells | None:
+        """Count the gas of an (H, W) mask of class indices; None when there is none at all.
+
+        Args:
+            mask: class indices.
+            score: gas-smoke probability, 0..255.
+            cells: what the backend counted already, as `Segmentation.cells`; it knows of no pixels
+                that never count, so where there are any all is counted here.
+        """
+        if cells is not None and self._counts is None:
+            return self._taken(mask, cells)
         inside = slice(0, self.fit.height), slice(0, self.fit.width)
         gas = self._gas[inside]
         np.equal(mask[self.fit.valid], GAS_SMOKE, out=gas.view(np.bool_))
@@ -71,6 +105,17 @@ class CellGrid:
         )
         found.count[band] = self._pixels_a_cell(self._words(self._gas)[band])
         found.score[band] = self._score_a_cell(self._words(self._score)[band])
+        return found
+
+    def _taken(self, mask: NDArray[np.uint8], cells: NDArray[np.uint32]) -> GasCells | None:
+        found = GasCells(
+            np.asarray(cells & _PIXELS, np.int32), np.asarray(cells >> _SCORE_BITS, np.int32)
+        )
+        if not found.count.any():
+            self._gas.fill(0)
+            return None
+        gas = self._gas[: self.fit.height, : self.fit.width]
+        np.equal(mask[self.fit.valid], GAS_SMOKE, out=gas.view(np.bool_))
         return found
 
     def kept_pixels(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_runtime.leaks.cells import GasCells
     from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
     from edge_runtime.leaks.tracks import Track
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["Judged", "LeakJudge", "LeakSight", "ZoneSight"]
 
@@ -117,43 +118,45 @@ class LeakJudge:
 
     def update(
         self,
-        picture: NDArray[np.uint8],
+        picture: CameraPicture,
         mask: NDArray[np.uint8],
         score: NDArray[np.uint8],
         fit: FrameFit,
         at_s: float,
         captured_ns: int,
+        cells: NDArray[np.uint32] | None = None,
     ) -> Judged:
         """Take in one frame.
 
         Args:
-            picture: (h, w, 3).
+            picture: of the camera.
             mask: (H, W) class indices of the network's input.
             score: (H, W) gas-smoke probability, 0..255.
             fit: where the picture lies in them.
             at_s: capture time on the monotonic clock.
             captured_ns: capture time in UTC.
+            cells: of the mask and score, where the backend counted them.
         """
         if self._view is None or self._view.grid.fit != fit:
             self.reset()
             self._view = _View(fit, self._config, self._zones, self._ignored, self._numbered)
         view = self._view
-        cells = view.cells = view.grid.take(mask, score)
+        taken = view.cells = view.grid.take(mask, score, cells)
         view.motion.update(picture, view.kept > 0 if view.kept is not None else None, at_s)
-        view.persistence.update(cells, at_s)
+        view.persistence.update(taken, at_s)
         labels = view.persistence.regions(self._seed, self._grow)
         due = at_s - view.followed_s >= _FOLLOW_S
         if due:
             view.followed_s = at_s
-            view.tracks.update(labels, cells, at_s, captured_ns)
+            view.tracks.update(labels, taken, at_s, captured_ns)
         disturbed = view.motion.is_disturbed(at_s)
         gas = moving = _CLEAR
         zoned = [(_CLEAR, _CLEAR)] * len(self._zones)
         count = 0
         view.kept = labels
-        if labels is not None and cells is not None:
+        if labels is not None and taken is not None:
             inside = np.flatnonzero(labels)
-            pixels, scores = cells.count.ravel()[inside], cells.score.ravel()[inside]
+            pixels, scores = taken.count.ravel()[inside], taken.score.ravel()[inside]
             if due:
                 view.moving = self._moving_cells(view, labels, at_s)
                 moves = view.moving.ravel()[inside]

@@ -14,6 +14,7 @@ import numpy as np
 
 from contract.packages import need
 from edge_runtime.leaks.persistence import weight_of
+from edge_runtime.pixels import CameraPicture, bright_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,18 +49,12 @@ class MotionField:
         self._jumped_s: float | None = None  # last whole-scene change
         self._restless_since_s: float | None = None
 
-    def update(
-        self, picture: NDArray[np.uint8], gas: NDArray[np.bool_] | None, at_s: float
-    ) -> None:
-        """Take in a (h, w, 3) picture, and which (rows, columns) cells may be gas."""
+    def update(self, picture: CameraPicture, gas: NDArray[np.bool_] | None, at_s: float) -> None:
+        """Take in a picture, and which (rows, columns) cells may be gas."""
         if self._background is not None and at_s - self._at_s < _EVERY_S:
             return
-        cv2 = need("cv2", extra="cpu")
         rows, columns = self._shape
-        small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_LINEAR_EXACT)
-        now = small[..., 0].astype(np.float32)
-        now += small[..., 1]
-        now += small[..., 2]
+        now = bright_cells(picture, columns, rows)
         if self._background is None:
             self._background, self._at_s = now, at_s
             return

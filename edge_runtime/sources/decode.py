@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from contract.errors import GasedgeError
 from contract.packages import need
+from edge_runtime.pixels import bgr_of, layout_of, pixels_of
 from edge_runtime.sources.uri import SourceUri
-from edge_runtime.sources.wire import Header, Kind
+from edge_runtime.sources.wire import FRAME_KINDS, Header, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,30 +33,33 @@ __all__ = ["main", "pictures_of", "shots_of"]
 
 def pictures_of(uri: SourceUri) -> Iterator[NDArray[np.uint8]]:
     """Pictures of any source, without when they were taken; see `shots_of`."""
-    return (shot.picture for shot in shots_of(uri, lambda _: None))
+    return (bgr_of(shot.picture) for shot in shots_of(uri, lambda _: None))
 
 
-def shots_of(uri: SourceUri, note: Callable[[str], None]) -> Iterator[Shot]:
+def shots_of(
+    uri: SourceUri, note: Callable[[str], None], *, native: bool = False
+) -> Iterator[Shot]:
     """Pictures of any source: paced unless `every` is asked, again and again with `loop`.
 
     Args:
         uri: the source.
         note: told once which way the pictures take, where there is a choice.
+        native: leave a camera's grey and NV12 pictures as they come; else all are BGR.
 
     Raises:
         InputError: when the source cannot be opened or breaks off.
     """
     while True:
-        yield from _once(uri, note)
+        yield from _once(uri, note, native=native)
         if not uri.options.get("loop"):
             return
 
 
-def _once(uri: SourceUri, note: Callable[[str], None]) -> Iterator[Shot]:
+def _once(uri: SourceUri, note: Callable[[str], None], *, native: bool) -> Iterator[Shot]:
     if not uri.is_test:
         from edge_runtime.sources.cameras import camera_shots
 
-        return camera_shots(uri, note)
+        return camera_shots(uri, note, native=native)
     from edge_runtime.sources.replay import replayed_shots
 
     return replayed_shots(uri)
@@ -77,24 +81,24 @@ def main(arguments: list[str]) -> int:
             need("cv2", extra="cpu")
         sys.stdin.buffer.read()
     try:
-        _say(pipe, *_decoded(uri, pipe))
+        _say(pipe, *_decoded(uri, pipe, native=bool(given.get("native"))))
     except BrokenPipeError:
         return 1
     return 0
 
 
-def _decoded(uri: SourceUri, pipe: int) -> tuple[Kind, str]:
+def _decoded(uri: SourceUri, pipe: int, *, native: bool) -> tuple[Kind, str]:
     """Write every picture; then how it ended: a replay that breaks off has ended, too."""
     given = 0
     try:
-        for shot in shots_of(uri, lambda text: _say(pipe, Kind.NOTE, text)):
-            picture = shot.picture
-            height, width = picture.shape[:2]
+        for shot in shots_of(uri, lambda text: _say(pipe, Kind.NOTE, text), native=native):
+            kind, pixels = FRAME_KINDS[layout_of(shot.picture)], pixels_of(shot.picture)
+            height, width = shot.picture.shape[:2]
             utc_ns, now_ns = time.time_ns(), time.monotonic_ns()
             taken_ns = now_ns if shot.taken_ns is None else shot.taken_ns
             taken = utc_ns - (now_ns - taken_ns), taken_ns
-            _write(pipe, Header(Kind.FRAME, width, height, *taken, picture.nbytes).pack())
-            _write(pipe, picture.reshape(-1).data)
+            _write(pipe, Header(kind, width, height, *taken, pixels.nbytes).pack())
+            _write(pipe, pixels.reshape(-1).data)
             given += 1
     except BrokenPipeError:
         raise

@@ -16,6 +16,7 @@ import numpy as np
 from contract.closing import Closing
 from contract.errors import InputError
 from edge_runtime.child_process import end_group, python_command
+from edge_runtime.pixels import Layout, NativePicture
 from edge_runtime.sources.wire import HEADER_BYTES, Header, Kind
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_runtime.pixels import CameraPicture
     from edge_runtime.sources.uri import SourceUri
 
 __all__ = ["Decoder", "SourceEndedError"]
@@ -39,13 +41,24 @@ class SourceEndedError(InputError):
 class Decoder(Closing):
     """A running decoder process of one source.
 
+    Args:
+        uri: the source.
+        stopped: whether to give up.
+        note: told what the decoder notes on the way.
+        native: take grey and NV12 pictures as they come; else all are BGR.
+
     Raises:
         InputError: from `read`, when the source fails, stays silent or its process dies.
         SourceEndedError: from `read`, when the source came to its end.
     """
 
     def __init__(
-        self, uri: SourceUri, stopped: Callable[[], bool], note: Callable[[str], None] | None = None
+        self,
+        uri: SourceUri,
+        stopped: Callable[[], bool],
+        note: Callable[[str], None] | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         self._uri = uri
         self._note = note
@@ -59,7 +72,12 @@ class Decoder(Closing):
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise InputError(f"{uri}: the decoder has no pipe")
-        given = {"scheme": uri.scheme, "target": uri.target, "options": uri.options}
+        given = {
+            "scheme": uri.scheme,
+            "target": uri.target,
+            "options": uri.options,
+            "native": native,
+        }
         self._go = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it died at once: the first read says so
             self._go.write(json.dumps(given).encode() + b"\n")
@@ -75,7 +93,7 @@ class Decoder(Closing):
         """Process id of the decoder."""
         return self._process.pid
 
-    def read(self, timeout_s: float) -> tuple[Header, NDArray[np.uint8]] | None:
+    def read(self, timeout_s: float) -> tuple[Header, CameraPicture] | None:
         """The next picture with its header; None when a stop was asked for meanwhile.
 
         What the decoder notes on the way is handed to `note`. A replay begins with the first call;
@@ -91,7 +109,7 @@ class Decoder(Closing):
             if self._note is not None:
                 self._note(read)
 
-    def _message(self, deadline: float) -> tuple[Header, NDArray[np.uint8]] | str | None:
+    def _message(self, deadline: float) -> tuple[Header, CameraPicture] | str | None:
         head = np.empty(HEADER_BYTES, np.uint8)
         if not self._fill(head, deadline):
             return None
@@ -102,6 +120,11 @@ class Decoder(Closing):
         if header.kind is Kind.FRAME:
             picture = np.empty((header.height, header.width, 3), np.uint8)
             return (header, picture) if self._fill(picture, deadline) else None
+        if header.kind in (Kind.GREY_FRAME, Kind.NV12_FRAME):
+            layout = Layout.GREY if header.kind is Kind.GREY_FRAME else Layout.NV12
+            pixels = np.empty((header.length // header.width, header.width), np.uint8)
+            whole = self._fill(pixels, deadline)
+            return (header, NativePicture(pixels, layout)) if whole else None
         text = np.empty(header.length, np.uint8)
         if not self._fill(text, deadline):
             return None

@@ -18,6 +18,7 @@ import numpy as np
 
 from contract.errors import InputError
 from contract.packages import need
+from edge_runtime.pixels import Layout, NativePicture
 from edge_runtime.sources.capture_clock import CaptureClock
 
 if TYPE_CHECKING:
@@ -124,17 +125,22 @@ def has_elements(*names: str) -> bool:
 
 
 def raw_pictures(
-    elements: list[str], *, where: str, settings: Mapping[str, str] | None = None
-) -> Iterator[tuple[NDArray[Any], int]]:
+    elements: list[str],
+    *,
+    where: str,
+    settings: Mapping[str, str] | None = None,
+    native: bool = False,
+) -> Iterator[tuple[NDArray[Any] | NativePicture, int]]:
     """Pictures of a pipeline, the newest each time, and when each was taken (monotonic ns).
 
     Args:
         elements: of the pipeline, in order, without its sink.
         where: names the source in errors.
         settings: properties of the element named `camera`; an address among them is not shown.
+        native: leave NV12 as it comes.
 
     Yields:
-        (h, w) uint8 or uint16 grey, or (h, w, 3) uint8 BGR.
+        (h, w) uint8 or uint16 grey, (h, w, 3) uint8 BGR, or NV12.
 
     Raises:
         InputError: when GStreamer or an element is missing, or the pipeline ends.
@@ -163,7 +169,7 @@ def raw_pictures(
                 continue
             arrived_ns = time.monotonic_ns()
             try:
-                pixels, stream_ns = _taken_out(gst, sample, where)
+                pixels, stream_ns = _taken_out(gst, sample, where, native=native)
             finally:
                 gst.gst_mini_object_unref(sample)
             if stream_ns == _NO_TIME:
@@ -178,7 +184,9 @@ def raw_pictures(
             gst.gst_object_unref(each)
 
 
-def _taken_out(gst: Any, sample: int, where: str) -> tuple[NDArray[Any], int]:
+def _taken_out(
+    gst: Any, sample: int, where: str, *, native: bool
+) -> tuple[NDArray[Any] | NativePicture, int]:
     buffer = gst.gst_sample_get_buffer(sample)
     spoken = gst.gst_caps_to_string(gst.gst_sample_get_caps(sample))
     caps = ctypes.string_at(spoken).decode()
@@ -193,15 +201,17 @@ def _taken_out(gst: Any, sample: int, where: str) -> tuple[NDArray[Any], int]:
     if not (name in _FORMATS and width.isdigit() and height.isdigit()):
         raise InputError(f"{where}: GStreamer gives {caps}, which cannot be read")
     try:
-        return _pixels(data, name, int(width), int(height)), pts
+        return _pixels(data, name, int(width), int(height), native=native), pts
     except ValueError:
         raise InputError(
             f"{where}: {data.size} bytes are no {width}x{height} picture of {name}"
         ) from None
 
 
-def _pixels(data: NDArray[np.uint8], name: str, width: int, height: int) -> NDArray[Any]:
-    """The pixels of a raw buffer as (h, w) grey or (h, w, 3) BGR.
+def _pixels(
+    data: NDArray[np.uint8], name: str, width: int, height: int, *, native: bool
+) -> NDArray[Any] | NativePicture:
+    """The pixels of a raw buffer as (h, w) grey, (h, w, 3) BGR or, where asked for, NV12.
 
     Raises:
         ValueError: when the buffer does not hold them.
@@ -221,6 +231,8 @@ def _pixels(data: NDArray[np.uint8], name: str, width: int, height: int) -> NDAr
     if name in ("BGR", "BGRx"):
         return np.ascontiguousarray(lines.reshape(height, width, wide)[..., :3])
     packed = np.ascontiguousarray(lines)
+    if native and name == "NV12" and not (width % 2 or height % 2):
+        return NativePicture(packed, Layout.NV12)
     if name in ("YUY2", "UYVY"):
         packed = packed.reshape(height, width, 2)
     code = {

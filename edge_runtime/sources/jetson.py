@@ -31,22 +31,23 @@ def can_decode() -> bool:
     return has_elements("nvv4l2decoder", ON_CHIP, "rtspsrc", "decodebin")
 
 
-def csi_pipeline(uri: SourceUri) -> list[str]:
-    """Elements that give the pictures of the CSI camera that `uri` names."""
+def csi_pipeline(uri: SourceUri, *, native: bool = False) -> list[str]:
+    """Elements that give the pictures of the CSI camera that `uri` names; `native` as NV12."""
     return [
         f"nvarguscamerasrc sensor-id={uri.target}",
         f"video/x-raw(memory:NVMM),framerate={_fraction(uri.fps or _CSI_FPS)}",
         ON_CHIP,
-        _scaled(uri.size or _CSI_SIZE),
+        _scaled(uri.size or _CSI_SIZE, native=native),
     ]
 
 
-def rtsp_pipeline(uri: SourceUri, converter: str = ON_CHIP) -> list[str]:
+def rtsp_pipeline(uri: SourceUri, converter: str = ON_CHIP, *, native: bool = False) -> list[str]:
     """Elements that give an RTSP camera's pictures; its address is a setting of `camera`.
 
     Args:
         uri: of the camera.
         converter: elements that scale and change colours.
+        native: as NV12, which is half the bytes of BGRx and what a decoder gives; else BGRx.
     """
     return [
         # TCP: a lost packet over UDP smears a picture, and smears look like plumes
@@ -54,19 +55,24 @@ def rtsp_pipeline(uri: SourceUri, converter: str = ON_CHIP) -> list[str]:
         "application/x-rtp,media=video",
         "decodebin",
         converter,
-        _scaled(uri.size),
+        _scaled(uri.size, native=native),
     ]
 
 
-def v4l2_pipeline(uri: SourceUri, converter: str = ON_CHIP) -> list[str]:
+def v4l2_pipeline(uri: SourceUri, converter: str = ON_CHIP, *, native: bool = False) -> list[str]:
     """Elements that give a V4L2 camera's pictures, scaled; its device is a setting."""
     rate = f",framerate={_fraction(uri.fps)}" if uri.fps else ""
-    return ["v4l2src name=camera", f"video/x-raw{rate}", converter, _scaled(uri.size)]
+    return [
+        "v4l2src name=camera",
+        f"video/x-raw{rate}",
+        converter,
+        _scaled(uri.size, native=native),
+    ]
 
 
-def _scaled(size: tuple[int, int] | None) -> str:
+def _scaled(size: tuple[int, int] | None, *, native: bool) -> str:
     wanted = f",width={size[0]},height={size[1]}" if size else ""
-    return f"video/x-raw,format=BGRx{wanted}"
+    return f"video/x-raw,format={'NV12' if native else 'BGRx'}{wanted}"
 
 
 def _fraction(fps: float) -> str:

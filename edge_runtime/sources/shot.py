@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from edge_runtime.pixels import CameraPicture
 
 __all__ = ["Shot"]
 
@@ -16,5 +15,5 @@ __all__ = ["Shot"]
 class Shot:
     """One picture of a source."""
 
-    picture: NDArray[np.uint8]  # (h, w, 3) BGR
+    picture: CameraPicture
     taken_ns: int | None = None  # monotonic clock; None: nothing better than when it was decoded

@@ -1,4 +1,4 @@
-"""What a decoder process writes down its pipe: a fixed header, then raw BGR pixels or a text."""
+"""What a decoder process writes down its pipe: a fixed header, then raw pixels or a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["HEADER_BYTES", "MAX_PIXELS", "Header", "Kind"]
+from edge_runtime.pixels import Layout
+
+__all__ = ["FRAME_KINDS", "HEADER_BYTES", "MAX_PIXELS", "Header", "Kind"]
 
 _LAYOUT = struct.Struct("<4sIIIQQQ")
 _MAGIC = b"GEF1"
@@ -18,10 +20,20 @@ _MAX_TEXT = 1 << 12
 class Kind(IntEnum):
     """What follows a header."""
 
-    FRAME = 0  # height * width * 3 bytes
+    FRAME = 0  # height * width * 3 bytes of BGR
     ENDED = 1  # UTF-8 text: how the file or folder came to its end
     FAILED = 2  # UTF-8 text: why there are no (more) pictures
     NOTE = 3  # UTF-8 text: which way the pictures take
+    GREY_FRAME = 4  # height * width bytes
+    NV12_FRAME = 5  # height * width * 3 / 2 bytes
+
+
+FRAME_KINDS = {
+    Layout.BGR: Kind.FRAME,
+    Layout.GREY: Kind.GREY_FRAME,
+    Layout.NV12: Kind.NV12_FRAME,
+}
+_HALVES = {Kind.FRAME: 6, Kind.GREY_FRAME: 2, Kind.NV12_FRAME: 3}  # of a byte a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,8 @@ class Header:
         magic, kind, width, height, captured_ns, monotonic_ns, length = _LAYOUT.unpack(data)
         header = cls(Kind(kind), width, height, captured_ns, monotonic_ns, length)
         whole = (
-            0 < width * height <= MAX_PIXELS and length == width * height * 3
-            if header.kind is Kind.FRAME
+            0 < width * height <= MAX_PIXELS and 2 * length == width * height * _HALVES[header.kind]
+            if header.kind in _HALVES
             else length <= _MAX_TEXT
         )
         if magic != _MAGIC or not whole:

@@ -94,6 +94,12 @@ EXPORT CUresult cuInit(unsigned int) {
     return CUDA_SUCCESS;
 }
 
+// NVRTC 13 asks a driver that is there for a table of private functions, and may get none.
+EXPORT CUresult cuGetExportTable(const void **table, const CUuuid *) {
+    *table = nullptr;
+    return CUDA_ERROR_NOT_FOUND;
+}
+
 EXPORT CUresult cuDriverGetVersion(int *version) {
     *version = std::atoi(setting("CUDA_DOUBLE_VERSION", "13000"));
     return CUDA_SUCCESS;

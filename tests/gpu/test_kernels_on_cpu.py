@@ -10,6 +10,8 @@ import pytest
 from contract.geometry import Fit, InputGeometry
 from contract.label_map import BACKGROUND, GAS_SMOKE, MACHINE
 from contract.pictures import fit_picture
+from edge_runtime.leaks.cells import CellGrid, cells_shape
+from edge_runtime.pixels import Layout, NativePicture, bgr_of, layout_of, pixels_of
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler (g++) here")
 
@@ -21,12 +23,14 @@ def fitted_by_kernel(picture, geometry, *, pitch_padding=0):
 
     height, width = picture.shape[:2]
     place = geometry.of(width, height)
-    pitch = 3 * width + pitch_padding
-    rows = np.full((height, pitch), 0xEE, np.uint8)
-    rows[:, : 3 * width] = picture.reshape(height, 3 * width)
+    lines = pixels_of(picture)
+    lines = lines.reshape(len(lines), -1)
+    pitch = lines.shape[1] + pitch_padding
+    rows = np.full((len(lines), pitch), 0xEE, np.uint8)
+    rows[:, : lines.shape[1]] = lines
     laid = np.full((geometry.height, geometry.width, 3), 0xC7, np.uint8)
     grid = (-(-geometry.width // BLOCK[0]), -(-geometry.height // BLOCK[1]))
-    numbers = (width, height, pitch, geometry.width, geometry.height)
+    numbers = (width, height, pitch, int(layout_of(picture)), geometry.width, geometry.height)
     numbers += (place.left, place.top, place.width, place.height)
     launch("fit_picture", grid, BLOCK, rows, laid, *numbers)
     return laid
@@ -72,6 +76,77 @@ def test_fit_kernel_keeps_an_even_picture_even(value):
 def test_fit_kernel_leaves_a_picture_of_the_input_size_as_it_is():
     picture = noise(64, 96)
     assert np.array_equal(fitted_by_kernel(picture, InputGeometry(width=96, height=64)), picture)
+
+
+def native(layout, height, width, seed=3):
+    rows = height * 3 // 2 if layout is Layout.NV12 else height
+    pixels = np.random.default_rng(seed).integers(0, 256, (rows, width), dtype=np.uint8)
+    return NativePicture(pixels, layout)
+
+
+@pytest.mark.parametrize("layout", [Layout.GREY, Layout.NV12])
+@pytest.mark.parametrize("fit", list(Fit))
+@pytest.mark.parametrize(
+    "size", [(64, 96), (480, 640), (98, 130), (30, 44), (6, 250), (64, 400)],
+    ids=lambda s: f"{s[1]}x{s[0]}",
+)  # fmt: skip
+def test_grey_and_nv12_are_fitted_as_the_bgr_picture_that_opencv_makes_of_them(size, fit, layout):
+    geometry = InputGeometry(width=96, height=64, fit=fit)
+    picture = native(layout, *size)
+    bgr = bgr_of(picture)
+    found = fitted_by_kernel(picture, geometry)
+    assert np.array_equal(found, fitted_by_kernel(bgr, geometry))  # bit for bit
+    assert np.array_equal(found, fitted_by_kernel(picture, geometry, pitch_padding=6))
+    expected = fit_picture(bgr, geometry).astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_every_brightness_and_colour_of_nv12_becomes_opencvs():
+    light = np.repeat(np.arange(256, dtype=np.uint8), 2)[None].repeat(2, 0)
+    for u in range(0, 256, 15):
+        for v in (0, 1, 60, 127, 128, 129, 200, 255):
+            pairs = np.array([[u, v] * 256], np.uint8)
+            picture = NativePicture(np.concatenate([light, pairs]), Layout.NV12)
+            geometry = InputGeometry(width=512, height=32)
+            found = fitted_by_kernel(picture, geometry)[15:17]
+            assert np.array_equal(found, bgr_of(picture)), (u, v)
+
+
+def cells_by_kernel(mask, score, place):
+    from tests.gpu.cpu_kernels import launch
+
+    grid = CellGrid(place)
+    rows, columns = cells_shape(place)
+    cells = np.full((rows, columns), 0xDEADBEEF, np.uint32)
+    numbers = (mask.shape[1], place.left, place.top, place.width, place.height, grid.side)
+    launch("gas_cells", (-(-columns // 32), -(-rows // 4)), (32, 4), mask, score, cells, *numbers)
+    return grid, cells
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "picture"),
+    [(96, 64, (96, 64)), (96, 64, (50, 71)), (64, 64, (31, 10)), (640, 480, (1280, 719)),
+     (640, 480, (100, 480)), (416, 352, (90, 600))],
+)  # fmt: skip
+def test_cells_kernel_counts_the_gas_that_the_cpu_counts_bit_for_bit(width, height, picture):
+    random = np.random.default_rng(7)
+    place = InputGeometry(width=width, height=height).of(*picture)
+    for share in (0.0, 0.02, 1.0):
+        mask = random.integers(0, 3, (height, width), dtype=np.uint8)
+        mask[random.random(mask.shape) > share] = BACKGROUND
+        mask[0, 0] = GAS_SMOKE  # in the padding, unless there is none
+        score = random.integers(0, 256, mask.shape, dtype=np.uint8)
+        if share == 1.0:
+            mask[:], score[:] = GAS_SMOKE, 255
+        grid, cells = cells_by_kernel(mask, score, place)
+        counted = CellGrid(place).take(mask, score)
+        taken = grid.take(mask, score, cells)
+        if counted is None:
+            assert taken is None
+            assert not cells.any()
+            continue
+        assert np.array_equal(taken.count, counted.count)
+        assert np.array_equal(taken.score, counted.score)
 
 
 def summaries_by_kernel(mask, score, valid, *, ticket=77, blocks=3):

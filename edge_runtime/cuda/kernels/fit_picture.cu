@@ -1,7 +1,8 @@
 // A camera picture laid into the network's input, as contract.pictures.fit_picture lays it.
 //
 // One thread makes one pixel of the input. Weights are whole numbers, so that every GPU and the
-// CPU give the same byte; the result is within one grey level of OpenCV's.
+// CPU give the same byte; the result is within one grey level of OpenCV's. Grey and NV12 pictures
+// become colours pixel by pixel as they are read, exactly as edge_runtime.pixels turns them into BGR.
 
 // How the picture's pixels along one axis make up one pixel of the input: `count` neighbours from
 // `first`, weighted head, inner, .., inner, tail.
@@ -63,13 +64,51 @@ __device__ static unsigned int weight_of(const Taps &taps, int index) {
     return index == 0 ? taps.head : index == taps.count - 1 ? taps.tail : taps.inner;
 }
 
-// picture: (picture_height, pitch) bytes, BGR from the start of each row.
+// As edge_runtime.pixels.Layout numbers them.
+enum Layout { BGR, GREY, NV12 };
+
+struct Colour {
+    unsigned int blue;
+    unsigned int green;
+    unsigned int red;
+};
+
+__device__ static unsigned int level(int value) {
+    value >>= 20;
+    return value < 0 ? 0 : value > 255 ? 255 : (unsigned int)value;
+}
+
+// The colour of one pixel of a picture.
+__device__ static Colour colour_at(
+    const unsigned char *picture, int height, int pitch, int layout, int x, int y) {
+    const unsigned char *row = picture + (size_t)y * pitch;
+    if (layout == BGR) {
+        const unsigned char *from = row + 3 * (size_t)x;
+        return Colour{from[0], from[1], from[2]};
+    }
+    if (layout == GREY) {
+        return Colour{row[x], row[x], row[x]};
+    }
+    // BT.601 of limited range, 20 bits behind the point
+    const unsigned char *pair =
+        picture + ((size_t)height + y / 2) * pitch + 2 * (size_t)(x / 2);
+    int light = row[x] < 16 ? 0 : row[x] - 16;
+    int u = pair[0] - 128;
+    int v = pair[1] - 128;
+    int base = light * 1220542 + (1 << 19);
+    return Colour{
+        level(base + 2116026 * u), level(base - 409993 * u - 852492 * v),
+        level(base + 1673527 * v)};
+}
+
+// picture: rows of `pitch` bytes in one of the layouts: picture_height of them, and half as many of
+// colour for NV12.
 // input: (input_height, input_width, 3) bytes, every one of which is written.
 // The picture lies at (left, top) in place_width x place_height pixels of the input; all else is 0.
 // Grid: one thread per pixel, x across and y down.
 extern "C" __global__ void fit_picture(
     const unsigned char *picture, unsigned char *input, int picture_width, int picture_height,
-    int pitch, int input_width, int input_height, int left, int top, int place_width,
+    int pitch, int layout, int input_width, int input_height, int left, int top, int place_width,
     int place_height) {
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     int y = (int)(blockIdx.y * blockDim.y + threadIdx.y);
@@ -93,14 +132,14 @@ extern "C" __global__ void fit_picture(
 
     unsigned long long sum[3] = {0, 0, 0};
     for (int j = 0; j < down.count; ++j) {
-        const unsigned char *from =
-            picture + (size_t)(down.first + j) * pitch + 3 * (size_t)across.first;
         unsigned int row[3] = {0, 0, 0};
         for (int i = 0; i < across.count; ++i) {
             unsigned int weight = weight_of(across, i);
-            row[0] += weight * from[3 * i];
-            row[1] += weight * from[3 * i + 1];
-            row[2] += weight * from[3 * i + 2];
+            Colour seen = colour_at(
+                picture, picture_height, pitch, layout, across.first + i, down.first + j);
+            row[0] += weight * seen.blue;
+            row[1] += weight * seen.green;
+            row[2] += weight * seen.red;
         }
         unsigned long long weight = weight_of(down, j);
         sum[0] += weight * row[0];

@@ -95,6 +95,7 @@ def test_figures_say_how_frames_ran(opened):
         "batch": 2,
         "transfer": "copied",
         "transfer_by": "default",
+        "kernels": "shipped",
         "graph_launched": 2,
         "graph_warm_ups": 1,
         "graph_eager": 0,

@@ -30,9 +30,9 @@ def test_every_check_passes_and_the_gpu_is_named(bundle):
     assert code == 0
     assert "CUDA double (no GPU) (compute 8.7)" in report["machine"]
     names = [check["name"] for check in report["checks"] if check["passed"]]
-    for name in ("fit kernel", "summary kernel", "transfer", "fp32 against the CPU",
-                 "fp16 CUDA graph", "fp32 transfers", "fp16 batch", "fp32 known answers",
-                 "device memory"):  # fmt: skip
+    for name in ("fit kernel", "grey and NV12", "summary kernel", "cells kernel", "transfer",
+                 "fp32 against the CPU", "fp16 CUDA graph", "fp32 transfers", "fp16 batch",
+                 "fp32 known answers", "device memory"):  # fmt: skip
         assert name in names
     assert set(report["transfer"]["median_ms"]) == {"copied", "mapped"}
     for precision in ("fp32", "fp16"):

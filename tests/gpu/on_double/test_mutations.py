@@ -205,6 +205,7 @@ MUTATIONS = {
     "addresses not set": left_out(TensorRTEngine, "bind"),
     "kernels not launched": left_out(Kernel, "launch"),
     "kernels launched for a part": fit_into_the_wrong_place,
+    "cells not counted": left_out(FramePath, "_launch_cells"),
     "graph never launched": lambda m: m.setattr(GraphRunner, "run", skipped),
     "graphs not freed": left_out(GraphRunner, "forget"),
     "graphs not renewed": graphs_kept_when_the_picture_moves,
