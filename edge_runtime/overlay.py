@@ -10,6 +10,7 @@ import numpy as np
 from contract.label_map import CLASSES
 from contract.packages import need
 from contract.tags import HealthCode, LeakState, Quality
+from edge_runtime.pixels import CameraPicture, bgr_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,18 +66,18 @@ def caption(snapshot: CameraSnapshot) -> tuple[str, LeakState]:
 
 
 def draw_overlay(
-    picture: NDArray[np.uint8],
+    picture: CameraPicture,
     mask: NDArray[np.uint8] | None,
     snapshot: CameraSnapshot,
     judged: Judged | None = None,
     zones: Sequence[ZoneConfig] = (),
 ) -> NDArray[np.uint8]:
-    """Draw mask, leaks, zones and state over a copy of a (h, w, 3) picture.
+    """Draw mask, leaks, zones and state over a copy of a picture.
 
     A leak has its number, a cross at its likely source and an arrow to where it drifts.
 
     Args:
-        picture: BGR, of any size.
+        picture: of any size.
         mask: class indices of the valid field, of any size; None where nothing was segmented.
         snapshot: the camera's values.
         judged: the leaks behind them.
@@ -89,7 +90,8 @@ def draw_overlay(
     height, width = picture.shape[:2]
     scale = min(max(1.0, _MIN_WIDTH / width), _MAX_WIDTH / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    drawn = cv2.resize(picture, size) if scale != 1 else picture.copy()
+    plain = bgr_of(picture)
+    drawn = cv2.resize(plain, size) if scale != 1 else plain.copy()
     if mask is not None:
         shown = cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_NEAREST)
         colours = cv2.applyColorMap(shown, _COLOURS)
@@ -117,15 +119,16 @@ def blind_card(snapshot: CameraSnapshot, width: int = 480, height: int = 270) ->
 
 
 def jpeg_from_picture(
-    picture: NDArray[np.uint8], quality: int = 80, max_width: int | None = None
+    picture: CameraPicture, quality: int = 80, max_width: int | None = None
 ) -> bytes:
-    """Encode a BGR picture as JPEG, made smaller where it is wider than `max_width`."""
+    """Encode a picture as JPEG, made smaller where it is wider than `max_width`."""
     cv2 = need("cv2", extra="cpu")
     height, width = picture.shape[:2]
+    plain = bgr_of(picture)
     if max_width is not None and width > max_width:
         size = max_width, max(1, round(height * max_width / width))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        plain = np.asarray(cv2.resize(plain, size, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", plain, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
 
 

@@ -186,8 +186,8 @@ class TensorRTSegmenter(Closing):
             )
             if not sane or not 0 < min(shape) <= max(shape) <= LARGEST_SIDE:
                 raise InputError(
-                    f"picture is {pixels_of(picture).dtype} {shape}, expected uint8 (h, w, 3) of at "
-                    f"most {LARGEST_SIDE} pixels a side"
+                    f"picture is {pixels_of(picture).dtype} {shape}, expected uint8 (h, w, 3) of "
+                    f"at most {LARGEST_SIDE} pixels a side"
                 )
         found = self._path.run_pictures(pictures, self._opened().enqueue)
         return [
