@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from signed_copy import signed_copy
-
-from . import brokers, cameras, processes
-from .rig import ROOT
+from . import brokers, cameras, clocks, disks, floods, memory, models, processes, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from .fault import Fault, Outcome
 
-__all__ = ["NAMES", "bundle", "rows", "together"]
+__all__ = ["NAMES", "rows", "together"]
 
 _ROWS: dict[str, Callable[[], Iterable[Fault]]] = {
     "cameras": cameras.rows,
     "brokers": brokers.rows,
+    "floods": floods.rows,
+    "disk": disks.rows,
+    "clock": clocks.rows,
+    "memory": memory.rows,
+    "configuration": settings.rows,
+    "bundles": models.bundles,
+    "engines": models.engines,
 }
 NAMES = ("processes", *_ROWS)
 
@@ -38,11 +41,6 @@ def rows(wanted: Sequence[str], *, kills: int, seed: int) -> Iterator[Fault]:
     for name, of_group in _ROWS.items():
         if name in wanted:
             yield from of_group()
-
-
-def bundle(folder: Path) -> Path:
-    """The network that the daemons run, signed, in `folder`."""
-    return signed_copy(ROOT / "gasedge" / "starter" / "starter.gasedge", folder)[0]
 
 
 def together(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo_line import free_port
 from watched_daemon import WatchedDaemon
 
 from contract.closing import Closing
@@ -18,6 +19,8 @@ from contract.precision import Precision
 from tests.plant.mqtt_brokers import Broker, Listener, that_keeps
 
 from .fault import WrongError
+from .network import copies
+from .pictures import clip
 from .records import Records
 from .stream import CameraStream
 from .watch import StateWatch
@@ -33,8 +36,7 @@ __all__ = ["ROOT", "Rig", "Setting"]
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90.0
-_LEAKING = "sim:kind=gas&seed=5&width=160&height=120&fps=5&plume&large&onset=6&frames=70&loop"
-_QUIET = "sim:kind=gas&seed=5&width=160&height=120&fps=5&plume=0"
+_PLAYED = "?fps=5&loop"
 # alarms as quick as they may be, so that many come and go meanwhile
 _TABLES = """
 [leak]
@@ -65,10 +67,10 @@ class Setting:
 
     name: str
     camera: bool = False  # the first camera is a stream of ours, not a simulation
-    tables: str = ""  # further TOML, with {folder} and {broker}
+    tables: str = ""  # further TOML, with {folder}, {page} and {broker}
     environment: Callable[[Path], dict[str, str]] | None = None  # of the daemon
     state: Callable[[Rig], Path] | None = None  # makes [plant] state_dir
-    source: str = ""  # of the first camera, instead
+    own_bundle: bool = False  # a copy that may be changed, with an older one beside it
     broker: Callable[[Path], Broker] = lambda folder: Broker(folder, that_keeps(folder))
 
 
@@ -84,7 +86,7 @@ class Rig(Closing):
     def __init__(self, folder: Path, bundle: Path, setting: Setting) -> None:
         self.folder, self.setting = folder, setting
         self.stack = contextlib.ExitStack()
-        self._bundle = bundle
+        self.bundle = bundle
 
     def __enter__(self) -> Self:
         try:
@@ -107,18 +109,24 @@ class Rig(Closing):
             self.broker.port, "gasedge/#", client_id="witness", clean=False, host=self.broker.host
         )
         stack.enter_context(self.events)
-        first = setting.source or _QUIET
+        first = f"folder:{clip(folder / 'quiet', gas=False)}{_PLAYED}"
+        second = f"folder:{clip(folder / 'leaking', gas=True)}{_PLAYED}"
         if setting.camera:
             self.stream = stack.enter_context(CameraStream(folder))
             first = self.stream.source
-        tables = (_TABLES + setting.tables).replace("{state}", str(self.state))
-        tables = tables.replace("{folder}", str(folder)).replace("{broker}", self.broker.url)
+        if setting.own_bundle:
+            self.bundle = copies(self.bundle, folder)
+        self.page = free_port()
+        places = {"state": self.state, "page": self.page, "folder": folder}
+        tables = _TABLES + setting.tables
+        for name, value in (places | {"broker": self.broker.url}).items():
+            tables = tables.replace("{" + name + "}", str(value))
         environment = setting.environment(folder) if setting.environment else None
         self.daemon = WatchedDaemon(
             folder,
-            self._bundle,
-            Precision.INT8,
-            [first, _LEAKING],
+            self.bundle,
+            Precision.FP32,
+            [first, second],
             threads=1,
             tables=tables,
             sizes=[self.stream.size] if setting.camera else [],

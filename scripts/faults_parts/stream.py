@@ -14,7 +14,8 @@ from demo_line import free_port
 
 from contract.closing import Closing
 from contract.errors import GasedgeError
-from contract.simulated_scene import SimulatedScene
+
+from .pictures import HEIGHT, WIDTH, picture_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ __all__ = ["CameraStream", "why_no_stream"]
 
 SERVER = Path(__file__).resolve().parents[2] / "tests" / "edge_runtime" / "rtsp_server.py"
 SYSTEM_PYTHON = "/usr/bin/python3"  # the one that Debian's GStreamer bindings are for
-WIDTH, HEIGHT, FPS = 160, 120, 10
+FPS = 10
 
 
 def why_no_stream() -> str:
@@ -113,11 +114,10 @@ class CameraStream(Closing):
                         pipe.close()
 
     def _run(self) -> None:
-        scene = SimulatedScene("gas", WIDTH, HEIGHT, 5, plume=False, distractors=False)
         number, due_s = 0, time.monotonic()
         while not self._end.wait(max(0.0, due_s - time.monotonic())):
             due_s = max(due_s + 1 / FPS, time.monotonic() - 1.0)
-            picture: NDArray[np.uint8] | None = scene.frame(number)[0]
+            picture: NDArray[np.uint8] | None = picture_of(number)
             spoil = self.spoil
             if spoil is not None and picture is not None:
                 picture = spoil(number, picture)

@@ -17,7 +17,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 PICTURES = (
     "( appsrc name=pictures is-live=true format=time do-timestamp=true max-bytes=4000000 "
-    "leaky-type=downstream ! videoconvert ! video/x-raw,format=I420 ! jpegenc quality=90 "
+    "leaky-type=downstream ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:0 "
+    "! jpegenc quality=90 "
     "! rtpjpegpay name=pay0 )"
 )
 

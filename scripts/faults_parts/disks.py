@@ -1,0 +1,194 @@
+"""What disks do: fill up, turn read-only, hang, lose a page, lose the end of a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from contract.tags import HealthCode
+from edge_runtime.database import FILE
+
+from .fault import Fault, WrongError
+from .reading import Shown
+from .rig import Rig, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["rows"]
+
+_PAGE = 4096
+_SMALL_MB = 24  # the smallest that ext4 likes
+_WAIT_S = 9.0  # until an alarm of the second camera must be written down
+
+
+def why_no_disk() -> str:
+    """Why no disk can be made here, or ""."""
+    if os.geteuid() != 0:
+        return "needs root, for a disk of its own"
+    missing = [each for each in ("mkfs.ext4", "losetup", "fsfreeze") if not shutil.which(each)]
+    return f"needs {', '.join(missing)}: apt-get install e2fsprogs util-linux" if missing else ""
+
+
+def _disk(rig: Rig) -> Path:
+    """A small disk of its own for the state, on a loop device."""
+    image, place = rig.folder / "disk.img", rig.folder / "disk"
+    with image.open("wb") as file:
+        file.truncate(_SMALL_MB << 20)
+    place.mkdir()
+    _do("mkfs.ext4", "-q", "-m", "0", image)
+    _do("mount", "-o", "loop", image, place)
+    rig.stack.callback(_do, "umount", "-l", place)
+    return place / "state"
+
+
+def _do(*words: object) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WrongError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+_SMALL = Setting("disk", state=_disk)
+_ANY = Setting("file")
+
+
+def rows() -> Iterator[Fault]:
+    """One for each thing that a disk may do."""
+    told = HealthCode.NOT_KEPT
+    yield Fault(
+        "disk",
+        "full",
+        "another file takes every byte that becomes free",
+        _SMALL,
+        _full,
+        Shown.TOLD,
+        told,
+        hold_s=_WAIT_S + 4,
+        patience_s=_WAIT_S,
+        needs=why_no_disk,
+    )
+    yield Fault(
+        "disk",
+        "hangs",
+        "the file system is frozen: what is written waits",
+        _SMALL,
+        _hangs,
+        Shown.HONEST,
+        other=Shown.HONEST,
+        hold_s=8.0,
+        recover_s=60.0,
+        needs=why_no_disk,
+    )
+    yield Fault(
+        "disk",
+        "read-only",
+        "the block device takes no more writes",
+        _SMALL,
+        _read_only,
+        Shown.TOLD,
+        told,
+        hold_s=_WAIT_S + 4,
+        patience_s=_WAIT_S,
+        recover_s=90.0,
+        needs=why_no_disk,
+    )
+    yield Fault(
+        "disk",
+        "corrupt page",
+        "a page of the journal is overwritten, the plant process killed",
+        _ANY,
+        _corrupt,
+        Shown.HONEST,
+        other=Shown.HONEST,
+        hold_s=4.0,
+    )
+    yield Fault(
+        "disk",
+        "truncated log",
+        "the database's log loses its second half, the plant process is killed",
+        _ANY,
+        _truncate,
+        Shown.HONEST,
+        other=Shown.HONEST,
+        hold_s=4.0,
+    )
+
+
+@contextlib.contextmanager
+def _full(rig: Rig) -> Iterator[float]:
+    filler = rig.state.parent / "filler"
+    end = threading.Event()
+
+    def fill() -> None:
+        with filler.open("wb", buffering=0) as file:
+            while not end.wait(0.02):
+                with contextlib.suppress(OSError):
+                    for size in (1 << 20, 1 << 16, 1 << 12, 1 << 9):
+                        while True:
+                            try:
+                                file.write(bytes(size))
+                            except OSError:
+                                break
+
+    thread = threading.Thread(target=fill, name="faults-fill")
+    thread.start()
+    try:
+        while shutil.disk_usage(rig.state).free > _PAGE:
+            time.sleep(0.02)
+        yield time.monotonic()
+    finally:
+        end.set()
+        thread.join()
+        filler.unlink()
+
+
+@contextlib.contextmanager
+def _hangs(rig: Rig) -> Iterator[float]:
+    place = rig.state.parent
+    _do("fsfreeze", "-f", place)
+    try:
+        yield time.monotonic()
+    finally:
+        _do("fsfreeze", "-u", place)
+
+
+@contextlib.contextmanager
+def _read_only(rig: Rig) -> Iterator[float]:
+    device = _do("findmnt", "-n", "-o", "SOURCE", rig.state.parent)
+    _do("blockdev", "--setro", device)
+    try:
+        yield time.monotonic()
+    finally:
+        _do("blockdev", "--setrw", device)
+        with contextlib.suppress(WrongError):  # an error made the kernel turn it read-only
+            _do("mount", "-o", "remount,rw", rig.state.parent)
+
+
+@contextlib.contextmanager
+def _corrupt(rig: Rig) -> Iterator[float]:
+    file = rig.state / FILE
+    begin_s = time.monotonic()
+    os.kill(rig.process("plant"), signal.SIGKILL)
+    with file.open("r+b") as opened:
+        pages = os.fstat(opened.fileno()).st_size // _PAGE
+        opened.seek((pages - 1) * _PAGE)
+        opened.write(os.urandom(_PAGE))
+    yield begin_s
+
+
+@contextlib.contextmanager
+def _truncate(rig: Rig) -> Iterator[float]:
+    log = rig.state / f"{FILE}-wal"
+    begin_s = time.monotonic()
+    os.kill(rig.process("plant"), signal.SIGKILL)
+    if log.exists():
+        os.truncate(log, log.stat().st_size // 2)
+    yield begin_s

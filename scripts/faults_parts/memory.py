@@ -1,0 +1,104 @@
+"""Memory that runs out under a process, and a configuration that changes under way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .fault import Fault, WrongError
+from .reading import Shown
+from .rig import Rig, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+__all__ = ["rows"]
+
+_SETTING = Setting("memory")
+_GROUPS = Path("/sys/fs/cgroup/memory")  # the first kind of control groups
+
+
+def why_no_groups() -> str:
+    """Why no control group can be made here, or ""."""
+    if os.geteuid() == 0 and (_GROUPS / "memory.limit_in_bytes").exists():
+        return ""
+    return "needs root and the memory control group, version 1"
+
+
+def rows() -> Iterator[Fault]:
+    """Of the two processes that must not be without."""
+    for role in ("frames", "plant"):
+        yield Fault(
+            "memory",
+            f"{role}: none to be had",
+            "RLIMIT_AS is set to what it has: every further request fails",
+            _SETTING,
+            _limited(role),
+            Shown.HONEST,
+            other=Shown.HONEST,
+            hold_s=6.0,
+            recover_s=90.0,
+        )
+        yield Fault(
+            "memory",
+            f"{role}: killed by the kernel",
+            "a control group allows half of what it has",
+            _SETTING,
+            _grouped(role),
+            Shown.HONEST,
+            other=Shown.HONEST,
+            hold_s=4.0,
+            recover_s=60.0,
+            needs=why_no_groups,
+        )
+
+
+def _limited(role: str) -> Callable[[Rig], AbstractContextManager[float]]:
+    @contextlib.contextmanager
+    def do(rig: Rig) -> Iterator[float]:
+        pid = rig.process(role)
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        size = pages * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+        yield time.monotonic()
+        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+
+    return do
+
+
+def _grouped(role: str) -> Callable[[Rig], AbstractContextManager[float]]:
+    @contextlib.contextmanager
+    def do(rig: Rig) -> Iterator[float]:
+        group = _GROUPS / f"gasedge-faults-{os.getpid()}"
+        group.mkdir()
+        pid = rig.process(role)
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        try:
+            (group / "memory.move_charge_at_immigrate").write_text("3")
+            (group / "cgroup.procs").write_text(str(pid))
+            begin_s = time.monotonic()
+            with contextlib.suppress(OSError):  # busy: what it has cannot be taken away at once
+                limit = resident * resource.getpagesize() // 2
+                (group / "memory.limit_in_bytes").write_text(str(limit))
+            until_s = time.monotonic() + 3
+            while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < until_s:
+                time.sleep(0.02)
+            if Path(f"/proc/{pid}/cmdline").exists():
+                os.kill(pid, signal.SIGKILL)
+                raise WrongError("the kernel did not end the process")
+            yield begin_s
+        finally:
+            until_s = time.monotonic() + 5
+            while (group / "cgroup.procs").read_text().strip() and time.monotonic() < until_s:
+                time.sleep(0.05)
+            group.rmdir()
+
+    return do
