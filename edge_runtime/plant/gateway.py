@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.alarms.desk import WatchedCamera
+from edge_runtime.plant.certificate_watch import certificates_watched
 from edge_runtime.plant.device_told import DeviceTold, folders
 from edge_runtime.plant.drill_audit import DrillAudit
 from edge_runtime.plant.freshness import Limits
@@ -118,6 +119,7 @@ async def _serve(
             need("aiohttp", extra="scada")
             page = need("edge_runtime.plant.page", extra="scada")
             await stack.enter_async_context(page.serve_page(config, board, kept))
+        await stack.enter_async_context(certificates_watched(config, kept.desk))
         if config.syslog is not None:
 
             def tell(text: str | None) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 
 
-def make(folder, name, issuer=None):
+def make(folder, name, issuer=None, *, days=365):
     """A certificate and its key as NAME.pem and NAME-key.pem, signed by itself or by `issuer`."""
     key = ec.generate_private_key(ec.SECP256R1())
     own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -33,7 +33,7 @@ def make(folder, name, issuer=None):
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=name == "authority", path_length=None), True)  # noqa: FBT003
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)  # noqa: FBT003
         .sign(signer, hashes.SHA256())
