@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["allowed_bytes", "resident_by_role", "resident_bytes"]
 
 _MODULE = b"edge_runtime.daemon"
-_SHARE = 0.7  # of the memory that there is: one process alone must leave the others theirs
+_SHARE = 0.7  # of the memory that there is: one process must leave the others theirs
 
 
 def resident_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:

@@ -27,7 +27,7 @@ class Schedule:
         """Whether the time of day has passed since the last check, or the first start."""
         now = dt.datetime.fromtimestamp(now_s, self._zone)
         planned = now.replace(hour=self._at.hour, minute=self._at.minute, second=0, microsecond=0)
-        if planned > now:
+        if planned.timestamp() > now_s:  # summer time may leave an hour out
             planned -= dt.timedelta(days=1)
         return last_s < planned.timestamp() or last_s > now_s + _AHEAD_S
 

@@ -14,7 +14,7 @@ from contract.tags import HealthCode
 from edge_runtime.plant.page_state import reasons, shown_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from contract.alarms import Alarm
     from contract.tags import CameraSnapshot, Value
@@ -58,8 +58,19 @@ _FROM_TAGS = (
     ("Health/Heartbeat", "heartbeat_seconds", 1.0, "gauge", "Seconds with frames, mod 65536."),
     ("Health/NE107", "ne107", 1.0, "gauge", "NE 107: 0 normal, 1 failure ... 4 maintenance."),
     ("Health/DataGood", "data_good", 1.0, "gauge", "1 while a leak state may be believed."),
+    ("Frame/Every", "frame_every", 1.0, "gauge", "1, or in heat n: one picture in n is segmented."),
+    ("Verify/LastTime", "check_timestamp_seconds", 1e-9, "gauge", "End of the last daily check."),
+    ("Verify/LastResult", "check_result", 1.0, "gauge", "0 passed, 1 network, 2 view, 3 no view."),
     ("Leak/AreaFraction", "leak_area_ratio", 1.0, "gauge", "Gas pixels over the valid field."),
     ("Leak/Score", "leak_score", 1.0, "gauge", "Mean gas probability of the gas pixels."),
+)
+
+_FROM_DEVICE = (
+    ("Device/TempC", "temperature_celsius", 1.0, "Hottest place of the device."),
+    ("Device/PowerW", "power_watts", 1.0, "Power that the device takes."),
+    ("Device/Throttled", "throttled", 1.0, "1 while its processors are held back."),
+    ("Device/DiskFreeMb", "disk_free_bytes", float(1 << 20), "Free where state is kept."),
+    ("Device/ClockBad", "clock_bad", 1.0, "1 while the wall clock cannot be believed."),
 )
 
 
@@ -71,6 +82,8 @@ def metrics_text(
     serial: str,
     outbox: Figures | None = None,
     evidence: tuple[int, int] | None = None,
+    device: Mapping[str, Value] | None = None,
+    memory: Mapping[str, int] | None = None,
 ) -> str:
     """The whole text.
 
@@ -81,8 +94,11 @@ def metrics_text(
         serial: of the device.
         outbox: how it stands; None without one.
         evidence: events on the disk and its free bytes; None where none is kept.
+        device: its tags; None where nobody watches it.
+        memory: resident bytes of each process of the daemon, by its role.
     """
     families = [_info(version, serial), *_of_cameras(cameras), *_of_alarms(alarms)]
+    families += _of_device(device or {}, memory or {})
     if outbox is not None:
         families += _of_outbox(outbox)
     if evidence is not None:
@@ -130,6 +146,18 @@ def _of_alarms(alarms: Sequence[Alarm]) -> list[_Family]:
         active.add(alarm.active, labels)
         acked.add(alarm.acked, labels)
     return [state, active, acked]
+
+
+def _of_device(device: Mapping[str, Value], memory: Mapping[str, int]) -> list[_Family]:
+    families = []
+    for tag, name, scale, text in _FROM_DEVICE:
+        family = _Family(f"gasedge_device_{name}", "gauge", text)
+        family.add(device.get(tag), {}, scale=scale)
+        families.append(family)
+    resident = _Family("gasedge_process_resident_bytes", "gauge", "Resident memory of a process.")
+    for role, held in sorted(memory.items()):
+        resident.add(held, {"process": role})
+    return [*families, resident]
 
 
 def _of_outbox(figures: Figures) -> list[_Family]:

@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.resources
 import json
 import logging
+import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from contract.errors import ConfigError, NotKeptError
 from contract.tags import TAGS, Quality
+from edge_runtime.device.memory import resident_by_role
 from edge_runtime.plant.config import PageConfig
 from edge_runtime.plant.metrics import metrics_text
 from edge_runtime.plant.page_actions import act, allowed
@@ -139,6 +141,8 @@ class _Handlers:
             serial=self._config.serial,
             outbox=outbox,
             evidence=await self._held.now(),
+            device=self._kept.desk.device,
+            memory=resident_by_role(os.getppid()),
         )
         kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=text.encode(), headers=kind)
