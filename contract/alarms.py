@@ -115,6 +115,7 @@ class Outcome(Enum):
     NOT_YET = "the alarm must be acknowledged first, or return to normal"
     OUT_OF_BOUNDS = "the time asked for is out of bounds"
     NOT_KEPT = "it could not be written down, so it was not done"
+    UNANSWERED = "no answer came in time: it may have been done all the same, look at the alarm"
 
 
 class AlarmDesk(Protocol):

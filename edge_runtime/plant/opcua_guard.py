@@ -104,6 +104,7 @@ class Doorkeeper:
             role = self._users.log_in(username, password) if username and password else None
         except GasedgeError as error:
             _log.error("OPC UA: nobody can log in: %s", error)
+            self._noted(name, "the user file cannot be used")
             return None
         if role is None:
             _refused.warning("OPC UA: user %.64r was turned away", username)

@@ -80,6 +80,7 @@ _STATUS = {
     Outcome.NOT_YET: _CODES.BadInvalidState,
     Outcome.OUT_OF_BOUNDS: _CODES.BadShelvingTimeOutOfRange,
     Outcome.NOT_KEPT: _CODES.BadResourceUnavailable,
+    Outcome.UNANSWERED: _CODES.BadTimeout,
 }
 
 

@@ -155,7 +155,7 @@ def _status(alarm: Alarm, statuses: Mapping[str, int], relay: RelayClient) -> in
     if not relay.connected:
         return int(ua.StatusCodes.BadNoCommunication)
     if alarm.kind is AlarmKind.LEAK:
-        return statuses.get(alarm.camera, int(ua.StatusCodes.Good))
+        return statuses[alarm.camera]
     return int(ua.StatusCodes.Good)
 
 

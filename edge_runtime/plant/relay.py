@@ -57,6 +57,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_UNREAD = 1 << 20  # bytes that the gateway did not take yet
 _MAX_UNSENT = 1000  # alarms and answers that a subscriber did not take yet
+_MAX_NOTES = 500  # the answers to all of them, and all alarms, are fewer than `_MAX_UNSENT`
 _ANSWER_S = 5.0
 _WORD_S = 0.2  # between two looks at what the gateway itself says, when nothing else arrives
 
@@ -92,7 +93,8 @@ async def serve_relay(
                         elif isinstance(asked, Kept) and evidence is not None:
                             outbox.say(Answer(asked.n, evidence.take(asked.evidence)))
                         elif isinstance(asked, Note):
-                            desk.audit(asked.entry)
+                            kept = desk.audit(asked.entry)
+                            outbox.say(Answer(asked.n, Outcome.DONE if kept else Outcome.NOT_KEPT))
                         elif isinstance(asked, Maintain):
                             desk.maintain(asked.reason, asked.text)
             finally:
@@ -200,10 +202,12 @@ class RelayClient:
         self._heard = heard
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
+        self._notes: dict[int, Entry] = {}  # that the gateway has not answered yet, oldest first
+        self._lost_notes = 0
         self._n = 0
 
     async def act(self, action: Action) -> Outcome:
-        """Ask the desk; NOT_KEPT when it cannot be reached or does not answer in time."""
+        """Ask the desk; NOT_KEPT when it could not be asked, UNANSWERED when no answer came."""
         return await self._ask(lambda number: Asked(number, action))
 
     async def tell(self, evidence: Evidence) -> Outcome:
@@ -218,15 +222,21 @@ class RelayClient:
             if not self._send(question(number)):
                 return Outcome.NOT_KEPT
             return await asyncio.wait_for(answer, _ANSWER_S)
-        except (asyncio.TimeoutError, InputError):
+        except InputError:
             return Outcome.NOT_KEPT
+        except asyncio.TimeoutError:
+            return Outcome.UNANSWERED
         finally:
             self._asked.pop(number, None)
 
     def note(self, entry: Entry) -> None:
-        """Have this written into the audit journal; lost, and logged, while there is no gateway."""
-        if not self._send(Note(entry)):
-            _log.warning("not in the audit journal, the gateway is gone: %s", entry)
+        """Have this written into the audit journal, by the next gateway if this one is gone."""
+        if len(self._notes) == _MAX_NOTES:
+            del self._notes[next(iter(self._notes))]
+            self._lost_notes += 1
+        self._n += 1
+        self._notes[self._n] = entry
+        self._send(Note(self._n, entry))
 
     def maintain(self, reason: str, text: str | None) -> None:
         """Say why the device needs maintenance, until no text is given; a new gateway is told."""
@@ -275,9 +285,18 @@ class RelayClient:
         self.connected = True
         for reason, text in self._reasons.items():
             self._send(Maintain(reason, text))
+        for number, entry in self._notes.items():
+            self._send(Note(number, entry))
+        if self._lost_notes:
+            _log.error(
+                "%d records are not in the audit journal: the gateway was gone for too long",
+                self._lost_notes,
+            )
+            self._lost_notes = 0
         while True:
             message = decode_relayed(*await read_message(reader))
             if isinstance(message, Answer):
+                self._notes.pop(message.n, None)
                 answer = self._asked.get(message.n)
                 if answer is not None and not answer.done():
                     answer.set_result(message.outcome)
@@ -296,4 +315,4 @@ class RelayClient:
         self._writer = None
         for answer in self._asked.values():
             if not answer.done():
-                answer.set_result(Outcome.NOT_KEPT)
+                answer.set_result(Outcome.UNANSWERED)

@@ -63,8 +63,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be written into the audit journal."""
+    """What is to be written into the audit journal, under the number of its answer."""
 
+    n: int
     entry: Entry
 
 
@@ -134,7 +135,7 @@ def _asked(said: dict[str, Any]) -> Asked:
 def _note(said: dict[str, Any]) -> Note:
     given = dict(said["entry"])
     given["category"] = Category[given["category"]]
-    return Note(Entry(**_known(Entry, given)))
+    return Note(int(said["n"]), Entry(**_known(Entry, given)))
 
 
 def _maintain(said: dict[str, Any]) -> Maintain:

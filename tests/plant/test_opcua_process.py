@@ -12,14 +12,18 @@ import time
 
 import pytest
 
+from contract.alarms import Outcome
 from contract.roles import Role
 from edge_runtime.child_process import python_command
-from edge_runtime.plant.users import add_user
+from edge_runtime.plant.users import Users, add_user
 from edge_runtime.supervisor import _beside
 
 pytest.importorskip("asyncua")
 
 from asyncua import Client, ua
+
+from edge_runtime.plant import opcua_methods
+from edge_runtime.plant.opcua_guard import Doorkeeper
 
 STATE = "ns=2;s=north.Leak.State"
 OPEN = 'security = "none"\n'
@@ -202,6 +206,23 @@ def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_whe
     ]
     assert {each.origin for each in told} == {"opcua 127.0.0.1"}
     assert plant.password not in str(told)
+
+
+def test_a_log_in_that_an_unusable_user_file_prevents_is_recorded_too(tmp_path):
+    users, told = tmp_path / "users", []
+    add_user(users, "operator1", "long enough 1", Role.OPERATOR)
+    door = Doorkeeper(Users(users), None, note=told.append)
+    users.chmod(0o644)
+    assert door.get_user(None, "operator1", "long enough 1", b"certificate") is None
+    assert [(each.who, each.result) for each in told] == [
+        ("operator1", "the user file cannot be used")
+    ]
+
+
+def test_every_answer_of_the_desk_has_a_status():
+    """`NOTHING_TO_DO` has one of each method's own."""
+    assert {*opcua_methods._STATUS, Outcome.NOTHING_TO_DO} == {*Outcome}
+    assert opcua_methods._STATUS[Outcome.UNANSWERED] == ua.StatusCodes.BadTimeout
 
 
 async def log_in(gateway, folder, user, password):

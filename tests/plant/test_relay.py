@@ -25,6 +25,7 @@ from edge_runtime.plant.messages import (
     encode_snapshot,
     sizes_from_prefix,
 )
+from edge_runtime.plant.private_socket import read_message
 from edge_runtime.plant.receiver import Board
 from edge_runtime.plant.relay import RelayClient, serve_relay
 from edge_runtime.plant.relay_messages import (
@@ -80,7 +81,7 @@ def parts(wire):
         Asked(7, ACTION),
         *(Answer(7, outcome) for outcome in Outcome),
         Subscription(pictures=True),
-        Note(Entry(Category.ACCESS, "log-in", who="operator1", result="wrong password")),
+        Note(3, Entry(Category.ACCESS, "log-in", who="operator1", result="wrong password")),
         Maintain("certificate", "ends soon"),
         Maintain("certificate", None),
         Word("north", {"Leak/AlarmState": 1, "Leak/EventId": None}, int(HealthCode.CHATTERING)),
@@ -221,6 +222,74 @@ def test_a_client_comes_back_to_a_new_gateway_and_learns_what_changed_meanwhile(
                 await until(lambda: made.desk.tick() or client.alarms[DEVICE_ALARM].active)
 
     asyncio.run(scene())
+
+
+@contextlib.asynccontextmanager
+async def gateway_that_hears(path, heard, *, hangs_up):
+    """The gateway's end of the relay, which takes what it is asked and gives no answer."""
+
+    async def connected(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                heard.append(decode_relayed(*await read_message(reader)))
+                if hangs_up and isinstance(heard[-1], Asked | Note):
+                    break
+        writer.close()
+
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    async with await asyncio.start_unix_server(connected, str(path)):
+        yield
+    path.unlink()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_what_was_asked_and_not_answered_is_not_said_to_be_undone(
+    plant, tmp_path, monkeypatch, hangs_up
+):
+    """The desk may have done it: what an operator is told must not say otherwise."""
+    monkeypatch.setattr(relay_module, "_ANSWER_S", 0.3)
+
+    async def scene():
+        made, heard = Plant(tmp_path, plant), []
+        async with (
+            gateway_that_hears(made.path, heard, hangs_up=hangs_up),
+            made.client() as client,
+        ):
+            await until(lambda: client.connected)
+            assert await client.act(ACTION) is Outcome.UNANSWERED
+            assert any(isinstance(each, Asked) for each in heard)
+
+    asyncio.run(scene())
+
+
+def test_what_is_to_be_audited_while_the_gateway_starts_again_is_written_down_once(
+    plant, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(relay_module, "_MAX_NOTES", 5)
+
+    def logged_in(number):
+        return Entry(Category.ACCESS, "log-in", who=f"user{number}")
+
+    async def scene():
+        made, heard = Plant(tmp_path, plant), []
+        async with made.client() as client:
+            async with gateway_that_hears(made.path, heard, hangs_up=True):
+                await until(lambda: client.connected)
+                client.note(logged_in(0))  # heard by a gateway that ends before it writes
+                await until(lambda: Note(1, logged_in(0)) in heard)
+            await until(lambda: not client.connected)
+            for number in range(1, 7):
+                client.note(logged_in(number))
+            async with made.serving():
+                await until(lambda: client.connected and not client._notes)
+                client.note(logged_in(7))
+                await until(lambda: not client._notes)
+            async with made.serving():
+                await until(lambda: client.connected)
+        records = made.desk.journal.after(0, 999)[1]
+        return [each.who for each in records if each.category == "access"]
+
+    assert asyncio.run(scene()) == [f"user{number}" for number in range(2, 8)]
 
 
 def test_pictures_go_only_to_who_wants_them(plant, tmp_path):
