@@ -1,0 +1,1 @@
+"""The list of what is installed on a device, as CycloneDX."""
