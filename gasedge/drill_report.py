@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DrillOutcome", "Shown", "hold_drill", "text_of_report"]
 
 _LAST_S = 2.0  # for interfaces to show what the device has begun to tell
+_SLACK_S = 5.0  # for a daemon that has much to do; one that hangs says nothing, ever
 _TICK_S = 0.05
 
 
@@ -116,7 +117,7 @@ def hold_drill(config: DaemonConfig, camera: str, seconds: float, login: Login) 
         for each in followed:
             each.wait_until_ready()
         door.sendall(json.dumps({"camera": camera, "seconds": seconds}).encode() + b"\n")
-        begun_ns, leak_ns, ended = _followed(door, followed)
+        begun_ns, leak_ns, ended = _followed(door, followed, seconds)
     return DrillOutcome(
         camera,
         None if leak_ns is None else (leak_ns - begun_ns) / 1e9,
@@ -125,20 +126,24 @@ def hold_drill(config: DaemonConfig, camera: str, seconds: float, login: Login) 
     )
 
 
-def _followed(door: socket.socket, followed: list[Watch]) -> tuple[int, int | None, str]:
-    """When it began, when it was a leak, and why it ended; until all was seen."""
+def _followed(
+    door: socket.socket, followed: list[Watch], seconds: float
+) -> tuple[int, int | None, str]:
+    """When it began, when it was a leak, and why it ended; until all was seen, or time is over."""
     begun_ns, leak_ns, ended = 0, None, ""
-    until_s: float | None = None
+    until_s = time.monotonic() + seconds + _SLACK_S
     for said in _said(door):
         if "refused" in said:
             raise InputError(f"no drill: {said['refused']}")
         begun_ns = said.get("begun_ns", begun_ns)
         leak_ns = said.get("leak_ns", leak_ns)
-        ended = said.get("ended", ended)
-        if ended and until_s is None:
+        if not ended and (ended := said.get("ended", "")):
             until_s = time.monotonic() + _LAST_S
         seen = all(each.is_over for each in followed)
-        if (leak_ns is not None and seen) or (until_s is not None and time.monotonic() > until_s):
+        if leak_ns is not None and seen:
+            break
+        if time.monotonic() > until_s:
+            ended = ended or "the daemon did not say that it ended"
             break
     return begun_ns, leak_ns, ended
 

@@ -32,14 +32,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge_runtime.plant.config import ModbusConfig, OpcUaConfig, PageConfig, PlantConfig
-    from edge_runtime.plant.mqtt.config import BrokersConfig, EventsConfig, SparkplugConfig
+    from edge_runtime.plant.config import (
+        ModbusTlsConfig,
+        OpcUaConfig,
+        PageConfig,
+        PlantConfig,
+    )
+    from edge_runtime.plant.mqtt.config import (
+        Address,
+        BrokersConfig,
+        EventsConfig,
+        SparkplugConfig,
+    )
 
 __all__ = ["Login", "Seen", "Watch", "watches"]
 
 _POLL_S = 0.01
 _ANSWER_S = 3.0
 _BIRTH_S = 3.0
+_URI = "urn:gasedge:drill"
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,12 @@ def watches(plant: PlantConfig, cameras: tuple[str, ...], camera: str, login: Lo
     modbus, opcua, page = plant.modbus, plant.opcua, plant.page
     if modbus is not None:
         unit = cameras.index(camera) + 1
-        made.append(Watch("modbus", lambda: _Modbus(modbus, unit)))
+        made.append(Watch("modbus", lambda: _Modbus(modbus.host, modbus.port, unit)))
+        if (tls := modbus.tls) is not None and plant.state_dir is not None:
+            own = plant.state_dir
+            made.append(
+                Watch("modbus-tls", lambda: _Modbus(tls.host, tls.port, unit, _tls(tls, own)))
+            )
     if opcua is not None:
         state_dir = plant.state_dir
         made.append(Watch("opcua", lambda: _OpcUa(opcua, camera, login, state_dir)))
@@ -156,20 +173,45 @@ def _is_test(code: object) -> bool:
     return bool(int(cast("int", code or 0)) & HealthCode.DRILL)
 
 
+def _own_certificate(state_dir: Path) -> tuple[Path, Path]:
+    """The drill's certificate (.der) and key (.pem) as a client; two watches may ask at once."""
+    own = need("edge_runtime.plant.device_certificate", extra="scada")
+    with _MAKING:
+        certificate, key = own.device_certificate(state_dir / "drill", _URI)
+    return certificate, key
+
+
+def _tls(config: ModbusTlsConfig, state_dir: Path) -> ssl.SSLContext:
+    """Shows the drill's certificate, and believes the device's own."""
+    from contract.private_file import write_private
+
+    certificate, key = _own_certificate(state_dir)
+    chain = certificate.with_suffix(".pem")
+    write_private(chain, ssl.DER_cert_to_PEM_cert(certificate.read_bytes()).encode())
+    context = ssl.create_default_context(cafile=config.certificate)
+    context.check_hostname = False  # it is asked by its address; the certificate is known
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_cert_chain(chain, key)
+    return context
+
+
 class _Modbus(Closing):
     """One request for the whole block: state and mark are of one instant."""
 
-    def __init__(self, config: ModbusConfig, unit: int) -> None:
+    def __init__(self, host: str, port: int, unit: int, tls: ssl.SSLContext | None = None) -> None:
         self._unit = unit
-        address = (_reached(config.host), config.port)
-        self._socket = socket.create_connection(address, timeout=_ANSWER_S)
+        self._nothing = "nothing"
+        self._socket = socket.create_connection((_reached(host), port), timeout=_ANSWER_S)
+        if tls is not None:
+            self._nothing = "nothing; its folder trusted must hold the drill's certificate"
+            self._socket = tls.wrap_socket(self._socket)
         self._stream = self._socket.makefile("rb")
 
     def look(self) -> tuple[int | None, bool]:
         self._socket.sendall(struct.pack(">HHHBBHH", 1, 0, 6, self._unit, 4, 0, 8))
         head = self._stream.read(9)
         if len(head) < 9 or head[7] != 4:
-            raise InputError(f"Modbus answered {head.hex() or 'nothing'}")
+            raise InputError(f"Modbus answered {head.hex() or self._nothing}")
         words = struct.unpack(">8H", self._stream.read(16))
         at = tag("Health/Code").register or 0
         return words[tag("Leak/State").register or 0], _is_test(words[at] << 16 | words[at + 1])
@@ -247,10 +289,8 @@ class _OpcUa(Closing):
         if state_dir is None:
             raise InputError("needs [plant] state_dir, for this client's own certificate")
         policies = need("asyncua.crypto.security_policies", extra="scada")
-        own = need("edge_runtime.plant.device_certificate", extra="scada")
-        uri = "urn:gasedge:drill"
-        certificate, key = own.device_certificate(state_dir / "drill", uri)
-        self._client.aio_obj.application_uri = uri
+        certificate, key = _own_certificate(state_dir)
+        self._client.aio_obj.application_uri = _URI
         self._client.set_user(login.name)
         self._client.set_password(login.password)
         self._client.set_security(
@@ -270,31 +310,47 @@ class _OpcUa(Closing):
 
 
 class _Mqtt(Closing):
-    """A subscription; what came last is what `look` gives."""
+    """A subscription at every broker that answers; what came last is what `look` gives.
+
+    The device is at one of them, and not at the first where that was away for a while.
+    """
 
     def __init__(self, config: BrokersConfig, topics: tuple[str, ...]) -> None:
+        self._latest: tuple[int | None, bool] = (None, False)
+        self._clients: list[Any] = []
+        faults = []
+        for address in config.addresses():
+            try:
+                self._join(config, address, topics)
+            except (OSError, InputError) as error:
+                faults.append(f"{address}: {error}")
+        if not self._clients:
+            raise InputError("; ".join(faults))
+
+    def _join(self, config: BrokersConfig, address: Address, topics: tuple[str, ...]) -> None:
         mqtt = need("paho.mqtt.client", extra="scada")
         from edge_runtime.plant.mqtt.config import credentials
 
-        self._latest: tuple[int | None, bool] = (None, False)
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client.connect_timeout = _ANSWER_S
         if config.credentials_file is not None:
-            self._client.username_pw_set(*credentials(config.credentials_file))
-        address = config.addresses()[0]
+            client.username_pw_set(*credentials(config.credentials_file))
         if address.tls:
             ca = None if config.ca_file is None else str(config.ca_file)
-            self._client.tls_set_context(ssl.create_default_context(cafile=ca))
+            client.tls_set_context(ssl.create_default_context(cafile=ca))
         subscribed = threading.Event()
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self._took(
+        client.on_subscribe = lambda *_: subscribed.set()
+        client.on_message = lambda _client, _data, message: self._took(
             message.topic, message.payload
         )
-        self._client.connect(address.host, address.port)
-        self._client.loop_start()
-        self._client.subscribe([(each, 1) for each in topics])
+        client.connect(address.host, address.port)
+        client.loop_start()
+        client.subscribe([(each, 1) for each in topics])
         if not subscribed.wait(_ANSWER_S):
-            self.close()
-            raise InputError(f"{address} did not take the subscription")
+            client.disconnect()
+            client.loop_stop()
+            raise InputError("did not take the subscription")
+        self._clients.append(client)
 
     @abstractmethod
     def _took(self, topic: str, payload: bytes) -> None:
@@ -304,8 +360,9 @@ class _Mqtt(Closing):
         return self._latest
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        for each in self._clients:
+            each.disconnect()
+            each.loop_stop()
 
 
 class _Sparkplug(_Mqtt):
@@ -322,10 +379,11 @@ class _Sparkplug(_Mqtt):
         wire = need("edge_runtime.plant.sparkplug.wire", extra="scada")
         rebirth = wire.Metric("Node Control/Rebirth", datatype=wire.DataType.BOOLEAN, value=True)
         request = wire.Payload(time.time_ns() // 1_000_000, (rebirth,))
-        self._client.publish(f"{root}/NCMD/{node}", wire.encode_payload(request), qos=0)
+        for each in self._clients:
+            each.publish(f"{root}/NCMD/{node}", wire.encode_payload(request), qos=0)
         if not self._born.wait(_BIRTH_S):
             self.close()
-            raise InputError("no birth certificate came: the edge node is not at this broker")
+            raise InputError("no birth certificate came: the edge node is at none of the brokers")
 
     def _took(self, topic: str, payload: bytes) -> None:
         wire = need("edge_runtime.plant.sparkplug.wire", extra="scada")

@@ -123,7 +123,8 @@ def _sign(certificate_path: Path, key: Any, application_uri: str) -> None:
         f"gasedge@{host}"[:64],
         {},
         [x509.UniformResourceIdentifier(application_uri), x509.DNSName(host)],
-        [oid.ExtendedKeyUsageOID.SERVER_AUTH],
+        # a drill is a client with such a certificate, of OPC UA and of Modbus over TLS
+        [oid.ExtendedKeyUsageOID.SERVER_AUTH, oid.ExtendedKeyUsageOID.CLIENT_AUTH],
         days=_DAYS,
     )
     write_private(certificate_path, certificate.public_bytes(serialization.Encoding.DER))

@@ -17,9 +17,11 @@ from click.testing import CliRunner
 from contract.errors import ConfigError, InputError
 from contract.tags import HealthCode
 from edge_runtime.config import load_daemon_config
+from edge_runtime.drill_door import door_path
 from gasedge.commands.drill import command
 from gasedge.drill_report import hold_drill
 from gasedge.drill_watchers import Login
+from tests.plant.test_modbus_tls import make
 
 pytest.importorskip("openvino", reason="pip install 'gasedge[cpu]'")
 
@@ -77,7 +79,7 @@ def asked(port, words=8):
 @contextlib.contextmanager
 def running(plant, folder, *tables):
     """A daemon with more tables whose camera is watched: its configuration and ports."""
-    ports = {name: plant.free_port() for name in ("modbus", "page", "opcua", "broker")}
+    ports = {name: plant.free_port() for name in ("modbus", "tls", "page", "opcua", "broker")}
     config = folder / "daemon.toml"
     config.write_text(
         "".join([CONFIG, *tables]).format(bundle=STARTER, key=STARTER.with_suffix(".pub"), **ports)
@@ -111,6 +113,33 @@ def started(*words, log=Path(os.devnull)):
 def daemon(plant, tmp_path_factory):
     with running(plant, tmp_path_factory.mktemp("daemon"), PAGE) as served:
         yield served
+
+
+MODBUS_TLS = """\
+[plant.modbus.tls]
+port = {tls}
+certificate = "keys/device.pem"
+key = "keys/device-key.pem"
+trusted = "trusted"
+"""
+
+
+@pytest.mark.slow
+def test_modbus_over_tls_is_followed_once_the_drills_certificate_is_trusted(plant, tmp_path):
+    make(tmp_path / "keys", "device")
+    (tmp_path / "trusted").mkdir()
+    shutil.copy(tmp_path / "keys" / "device.pem", tmp_path / "trusted")  # anybody but the drill
+    with running(plant, tmp_path, MODBUS_TLS) as (config, _):
+        code, said = drill(config, "--json", "--seconds", "8")
+        found = {each["interface"]: each for each in json.loads(said)["interfaces"]}
+        assert (code, found["modbus-tls"]["after_ms"]) == (3, None), said
+        assert "certificate" in found["modbus-tls"]["fault"]
+        assert found["modbus"]["marked_as_test"]
+        shutil.copy(tmp_path / "state" / "drill" / "opcua.der", tmp_path / "trusted")
+        code, said = drill(config, "--json")
+    assert code == 0, said
+    found = {each["interface"]: each for each in json.loads(said)["interfaces"]}
+    assert found["modbus-tls"]["marked_as_test"]
 
 
 def answers(port):
@@ -177,6 +206,20 @@ def test_an_interface_that_cannot_be_reached_fails_the_drill(plant, daemon):
     assert code == 3
     assert "never" in said
     assert "refused" in said
+
+
+def test_a_daemon_that_hangs_does_not_hold_the_drill_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("gasedge.drill_report._SLACK_S", 0.2)
+    config = tmp_path / "daemon.toml"
+    config.write_text(CONFIG.format(bundle=STARTER, key=STARTER.with_suffix(".pub"), modbus=1))
+    door = door_path(tmp_path / "state")
+    door.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(door))
+        hung.listen()
+        outcome = hold_drill(load_daemon_config(config), "north", 0.2, Login())
+    assert not outcome.is_passed
+    assert outcome.ended == "the daemon did not say that it ended"
 
 
 def test_without_a_daemon_a_state_folder_or_such_a_camera_it_is_one_clear_line(tmp_path):
