@@ -133,13 +133,10 @@ def apply_bundle(
             done = replace(candidate.applied, report=report)
             if dry_run:
                 return replace(done, outcome="dry run")
-            slot = slots.idle
             facts = candidate.facts
-            store.change(lambda s: s.emptied(slot))
-            store.put(partial, slot)
+            slot = store.take_in(partial, facts, who=user_name())
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        store.change(lambda s: s.staged(slot, facts, who=user_name(), at=now_utc()))
         tell("switch", 0.0)
         if not runs:
             store.change(lambda s: s.switched(slot, who=user_name(), at=now_utc()))

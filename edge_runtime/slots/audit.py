@@ -88,6 +88,7 @@ class SlotAudit:
 
 
 def _entry(event: Event) -> Entry:
+    refused, why = event.what in ("refused", "failed"), f": {event.reason}"
     return Entry(
         Category.CONFIGURATION,
         f"model {event.slot}".strip(),
@@ -95,8 +96,8 @@ def _entry(event: Event) -> Entry:
         origin="gasedge apply on this machine" if event.who else "",
         old=event.old,
         new=event.new,
-        result=event.reason if event.what in ("refused", "failed") else "done",
-        comment=f"{event.what} at {event.at}" + (f": {event.reason}" if event.reason else ""),
+        result=event.reason if refused else "done",
+        comment=f"{event.what} at {event.at}" + ("" if refused or not event.reason else why),
     )
 
 

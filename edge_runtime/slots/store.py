@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_runtime.config import ModelConfig
+    from edge_runtime.slots.state import SlotFacts
 
 __all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc", "placed", "settled"]
 
@@ -126,25 +127,41 @@ class SlotStore:
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be made ({error.strerror})") from error
         with self._locked(_APPLY_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            for left in self.folder.glob(f"{PARTIAL}*"):  # of one that was cut off
-                shutil.rmtree(left, ignore_errors=True)
+            self._clean_up()
             yield
 
-    def put(self, partial: Path, slot: str) -> None:
-        """Make a finished folder the one of `slot`, which `slots.json` must call empty.
+    def _clean_up(self) -> None:
+        """Delete what one that was cut off has left."""
+        with self._locked(_LOCK, fcntl.LOCK_EX):  # a daemon may be writing
+            for left in self.folder.glob(f"{PARTIAL}*"):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        left.unlink()
+
+    def take_in(self, partial: Path, facts: SlotFacts, *, who: str) -> str:
+        """Make a finished folder, of a model that passed all tests, the one of the idle slot.
+
+        Returns:
+            The slot, which is staged now.
 
         Raises:
             NotKeptError: when the disk does not take it.
         """
+        slot = self.read().idle
+        self.change(lambda slots: slots.emptied(slot))  # before its folder goes
         place = self.folder / slot
         try:
             if place.exists():
                 shutil.rmtree(place)
-            sync_tree(partial)
+            _sync_tree(partial)
             partial.replace(place)
-            _sync(self.folder)
+            _sync(str(self.folder))
         except OSError as error:
             raise NotKeptError(f"{place}: cannot be replaced ({error.strerror})") from error
+        self.change(lambda slots: slots.staged(slot, facts, who=who, at=now_utc()))
+        return slot
 
     @contextlib.contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:
@@ -171,19 +188,15 @@ def placed(config: ModelConfig, folder: Path, engine: str | None) -> ModelConfig
     return config.model_copy(update=places)
 
 
-def sync_tree(folder: Path) -> None:
+def _sync_tree(folder: Path) -> None:
     """See that the disk has every file below `folder`, and the names of them."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in files:
-            _sync_path(os.path.join(root, name))  # noqa: PTH118 - as os.walk gives them
-        _sync_path(root)
+            _sync(os.path.join(root, name))  # noqa: PTH118 - as os.walk gives them
+        _sync(root)
 
 
-def _sync(folder: Path) -> None:
-    _sync_path(str(folder))
-
-
-def _sync_path(path: str) -> None:
+def _sync(path: str) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

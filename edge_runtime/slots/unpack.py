@@ -122,18 +122,17 @@ def _from_tar(source: Path, room: _Room) -> Iterator[Found]:
                     f"{source}: holds {member.name!r} of type {kind!r}; only plain files and "
                     "folders may be there: pack it by gasedge bundle, or tar --format=ustar"
                 )
-            name = member.name.rstrip("/")
-            if kind == _FOLDER or member.name.endswith("/"):
-                if name not in ("", "."):
-                    room.admit(name, 0)
-                    yield name, stat.S_IFDIR, iter(())
-                if member.size:
-                    raise IntegrityError(f"{source}: its folder {name!r} has a size")
+            name = member.name.removeprefix("./").rstrip("/")
+            is_folder = kind == _FOLDER or member.name.endswith("/")
+            if member.size < 0 or (is_folder and member.size):
+                raise IntegrityError(f"{source}: {name!r} has a size of {member.size} bytes")
+            if is_folder and name in ("", "."):
                 continue
-            if member.size < 0:
-                raise IntegrityError(f"{source}: {name!r} has a negative size")
-            room.admit(name.removeprefix("./"), member.size)
-            yield name.removeprefix("./"), stat.S_IFREG, _exactly(file, member.size, source)
+            room.admit(name, member.size)
+            if is_folder:
+                yield name, stat.S_IFDIR, iter(())
+                continue
+            yield name, stat.S_IFREG, _exactly(file, member.size, source)
             file.seek(-member.size % _BLOCK, os.SEEK_CUR)
 
 

@@ -139,10 +139,10 @@ def _show_status(config: DaemonConfig, *, as_json: bool) -> int:
         return 0
     click.echo(f"{store.folder}: {'a daemon runs' if runs else 'no daemon runs'} on it")
     for name, facts in sorted(slots.slots.items()):
-        mark = "runs" if name == slots.active else "waits"
+        mark = "active" if name == slots.active else "idle"
         reason = f": {facts.reason}" if facts.reason else ""
         click.echo(
-            f"{name} {mark:<5} {facts} counter {facts.rollback_counter}, "
+            f"{name} {mark:<6} {facts}, counter {facts.rollback_counter}, "
             f"{facts.condition.value}{reason}"
         )
     for event in slots.history[-_LAST_EVENTS:]:
