@@ -25,6 +25,7 @@ from edge_runtime.beat import SERVING
 from edge_runtime.child_process import end_group, python_command
 from edge_runtime.config import load_daemon_config
 from edge_runtime.device.feeding import Feeding, Progress
+from edge_runtime.device.health import PREFIX, mark_progress
 from edge_runtime.device.memory import allowed_bytes, resident_bytes
 from edge_runtime.device.sd_notify import Notifier
 from edge_runtime.restart import RestartPolicy
@@ -44,6 +45,7 @@ _SILENT_S = 15.0  # a child says that it lives every second
 _FIRST_WORD_S = 120.0  # importing and loading on a small board takes its time
 _PATIENCE_S = 5.0  # to finish a video or close its servers
 _TICK_MS = 100
+_FED_S = 20.0  # where no watchdog of systemd says how often
 _WEIGH_S = 1.0  # between two looks at a child's memory
 
 
@@ -180,7 +182,7 @@ def supervise(
         stopped = cleanup.enter_context(_stop_signals())
         manager = cleanup.enter_context(Notifier())
         # made by mkdtemp with mode 0700: nobody else may speak to the plant process
-        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gasedge-")))
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
         common = [str(config), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
@@ -194,7 +196,7 @@ def supervise(
             cleanup.callback(child.close)
             child.start()
         cleanup.callback(manager.say, "STOPPING=1")
-        report = _Report(manager)
+        report = _Report(manager, folder)
         while stopped() is None:
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return 0
@@ -212,14 +214,12 @@ def supervise(
 
 
 class _Report:
-    """Tells systemd how the children stand."""
+    """Tells systemd, and who asks by `gasedge health`, how the children stand."""
 
-    def __init__(self, manager: Notifier) -> None:
-        self._manager = manager
+    def __init__(self, manager: Notifier, folder: Path) -> None:
+        self._manager, self._folder = manager, folder
         self._ready = False
-        self._feeding = (
-            None if manager.watchdog_s is None else Feeding(manager.watchdog_s, time.monotonic())
-        )
+        self._feeding = Feeding(manager.watchdog_s or _FED_S, time.monotonic())
 
     def tell(self, children: Sequence[_Child], now_s: float) -> None:
         standing = "; ".join(each.standing for each in children if each.standing)
@@ -227,9 +227,10 @@ class _Report:
         if not self._ready and all(each.has_served for each in children):
             self._ready = True
             self._manager.say("READY=1")
-        progress = [each.progress for each in children]
-        if self._feeding is not None and self._feeding.is_due(now_s, progress):
-            self._manager.say("WATCHDOG=1")
+        if self._feeding.is_due(now_s, [each.progress for each in children]):
+            if self._manager.watchdog_s is not None:
+                self._manager.say("WATCHDOG=1")
+            mark_progress(self._folder, now_s, standing)
             for child in children:
                 child.forget_progress()
 

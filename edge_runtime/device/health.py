@@ -1,0 +1,60 @@
+"""Whether a daemon of this user makes progress, asked from outside: for a container's health check.
+
+The daemon's parent writes into its own folder what feeds systemd's watchdog, too. Times are of the
+monotonic clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PREFIX", "Health", "health", "mark_progress"]
+
+PREFIX = "gasedge-"
+"""How the folder of a daemon is called, in the folder for temporary files."""
+_MARK = "progress"
+_OLD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a daemon does."""
+
+    ok: bool
+    text: str
+
+
+def mark_progress(folder: Path, now_s: float, standing: str) -> None:
+    """Write down that every process made progress, or is being started anew as `standing` says."""
+    with contextlib.suppress(OSError):  # a full disk is told by those whom it concerns
+        (folder / _MARK).write_text(f"{now_s:.3f}\n{standing}\n", encoding="utf-8")
+
+
+def health(now_s: float, temporary: Path | None = None) -> Health:
+    """The health of this user's daemon that made progress last.
+
+    Args:
+        now_s: monotonic time.
+        temporary: the folder for temporary files; None is this process' own.
+    """
+    found: list[tuple[float, str]] = []
+    for mark in (temporary or Path(tempfile.gettempdir())).glob(f"{PREFIX}*/{_MARK}"):
+        try:
+            if mark.stat().st_uid != os.getuid():
+                continue
+            at_s, _, standing = mark.read_text(encoding="utf-8").partition("\n")
+            found.append((float(at_s), standing.strip()))
+        except (OSError, ValueError):  # gone meanwhile, or half written
+            continue
+    if not found:
+        return Health(ok=False, text="no daemon of this user runs")
+    at_s, standing = max(found)
+    if not 0 <= now_s - at_s <= _OLD_S:
+        return Health(
+            ok=False, text=f"no progress for {now_s - at_s:.0f} s; {standing}".rstrip("; ")
+        )
+    return Health(ok=not standing, text=standing or "every process serves")
