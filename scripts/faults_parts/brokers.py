@@ -22,7 +22,6 @@ from .rig import Rig, Setting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 __all__ = ["rows", "why_no_cable"]
 
@@ -36,8 +35,8 @@ class FarBroker(Broker):
 
     is_there: bool = False
 
-    def start(self) -> FarBroker:
-        """Start it, and lay the cable the first time."""
+    def start(self, *, wait: bool = True) -> FarBroker:
+        """Start it, and lay the cable the first time; `wait` until a client may come."""
         self.host = f"{_NET}.2"
         if not self.is_there:
             self._lay_the_cable()
@@ -50,10 +49,11 @@ class FarBroker(Broker):
                 stdout=log,
                 stderr=log,
             )
+        if wait:
+            self._wait_until_it_answers()
         return self
 
-    def wait_until_it_answers(self) -> None:
-        """Until a client may come."""
+    def _wait_until_it_answers(self) -> None:
         until_s = time.monotonic() + 10
         while time.monotonic() < until_s:
             with contextlib.suppress(OSError):
@@ -113,18 +113,7 @@ def why_no_cable() -> str:
     return "" if shutil.which("ip") else "needs ip: apt-get install iproute2"
 
 
-def _far(folder: Path) -> Broker:
-    broker = FarBroker(folder).start()
-    try:
-        broker.wait_until_it_answers()
-    except BaseException:
-        broker.stop()
-        raise
-    broker.end(signal.SIGTERM)
-    return broker
-
-
-_NEAR, _FAR = Setting("brokers"), Setting("cable", broker=_far)
+_NEAR, _FAR = Setting("brokers"), Setting("cable", broker=FarBroker)
 
 
 def rows() -> Iterator[Fault]:
@@ -219,7 +208,7 @@ def _half(rig: Rig) -> Iterator[float]:
     broker.cut()
     begin_s = time.monotonic()
     broker.end(signal.SIGTERM)  # in order, so that it keeps what its other client has not got
-    broker.start()
+    broker.start(wait=False)
     broker.mend()
     yield begin_s
 

@@ -15,7 +15,7 @@ __all__ = ["PATIENCE_S", "WORDS", "Judged", "Reading", "Shown", "judge"]
 
 PATIENCE_S = 2.0
 """How long after a fault something else than the truth may be shown."""
-WORDS = 30
+WORDS = 50
 """Input registers that are read at once."""
 _BEATS_S = 3.0  # the heartbeat counts seconds; a busy machine may be late by one
 _WITHIN_S = 0.1  # from a reading to the next, and what a busy machine adds
@@ -24,6 +24,7 @@ _AT = {
     for name in ("Leak/State", "Health/Quality", "Health/Heartbeat", "Leak/AlarmState")
 }
 _CODE = tag("Health/Code").register or 0
+_AGE = tag("Frame/AgeMs").scaled_register or 0
 _FAILURE = tag("Alarm/FailureState").register or 0
 
 
@@ -54,6 +55,11 @@ class Reading:
     def code(self) -> HealthCode:
         """Health/Code."""
         return HealthCode(self.words[_CODE] << 16 | self.words[_CODE + 1] if self.words else 0)
+
+    @property
+    def age_ms(self) -> int:
+        """Frame/AgeMs, as the scaled register has it."""
+        return self.words[_AGE] if self.words else 0
 
     @property
     def alarms(self) -> tuple[int, int]:

@@ -38,12 +38,14 @@ class Records:
 
     def __init__(self, state: Path, events: Listener, watch: StateWatch) -> None:
         self._state, self._events, self._watch = state, events, watch
+        self.whole_s = 0.0  # when nothing was missing any more, monotonic
 
     def lost(self) -> list[str]:
         """What is missing, once nothing more comes; [] when nothing is."""
         until_s = time.monotonic() + _PATIENCE_S
         while (found := self._missing()) and time.monotonic() < until_s:
-            time.sleep(0.5)
+            time.sleep(0.2)
+        self.whole_s = time.monotonic()
         return found + self._chain()
 
     def counts(self) -> tuple[int, int]:

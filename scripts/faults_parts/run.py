@@ -45,7 +45,7 @@ def outcomes(faults: Iterable[Fault], folder: Path, bundle: Path) -> Iterator[Ou
                     place = folder / f"{number:02d}-{fault.setting.name}"
                     rig = stack.enter_context(Rig(place, bundle, fault.setting))
                 outcome = _done(fault, rig)
-            except GasedgeError as error:
+            except (GasedgeError, OSError, AssertionError) as error:
                 outcome = Outcome(fault, None, "", None, "?", (str(error),))
             yield outcome
             if outcome.faults:  # what is wrong now must not spoil the next row
@@ -83,6 +83,8 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
         complaints.append(str(error))
     complaints += rig.watch.false[:1]
     lost = rig.records.lost()
+    if recovered_s is not None:  # which is not before all that waited has arrived
+        recovered_s = max(recovered_s, rig.records.whole_s - end_s)
     complaints += lost
     return Outcome(
         fault,

@@ -39,6 +39,7 @@ class StateWatch(Closing):
         self._port, self._units = port, range(1, cameras + 1)
         self._kept: dict[int, list[Reading]] = {unit: [] for unit in self._units}
         self._last: dict[int, Reading] = {}
+        self._ages: list[int] = []
         self._beat_s: dict[int, float] = {}
         self._lock, self._end = threading.Lock(), threading.Event()
         self.raised: dict[tuple[int, int], int] = {}  # (unit, alarm) -> how often seen to begin
@@ -64,6 +65,12 @@ class StateWatch(Closing):
         """What was kept of a camera."""
         with self._lock:
             return list(self._kept[unit])
+
+    def ages_ms(self) -> list[int]:
+        """How old each new frame of any camera was when its tags showed, since the last asking."""
+        with self._lock:
+            found, self._ages = self._ages, []
+        return found
 
     def now(self, unit: int) -> Reading:
         """The last reading of a camera."""
@@ -111,6 +118,8 @@ class StateWatch(Closing):
                 if becomes == 1 and was in (0, 3):
                     self.raised[unit, number] = self.raised.get((unit, number), 0) + 1
         with self._lock:
+            if before is not None and before.words and reading.age_ms < before.age_ms:
+                self._ages.append(reading.age_ms)
             kept = self._kept[unit]
             same = bool(kept) and _essence(kept[-1]) == _essence(reading)
             if not same or now_s - kept[-1].at_s >= _AT_LEAST_S:

@@ -1,0 +1,1 @@
+"""What `scripts/soak` loads, weighs and reckons with."""

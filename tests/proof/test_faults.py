@@ -1,0 +1,81 @@
+"""One fault of each group, done by the script to a real daemon with real peers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+for package in ("openvino", "pymodbus", "paho.mqtt.client", "asyncua", "aiohttp", "torch", "onnx"):
+    pytest.importorskip(package)
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "faults"
+ROWS = [
+    ("cameras", "frozen"),
+    ("brokers", "stopped"),
+    ("floods", "Modbus fragments"),
+    ("disk", "full"),
+    ("clock", "an hour back"),
+    ("memory", "frames: none to be had"),
+    ("configuration", "half written, then frames is killed"),
+    ("bundles", "one byte changed"),
+    ("engines", "zeros"),
+]
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory) -> Path:
+    """A folder in which the first row exports the network for all."""
+    return tmp_path_factory.mktemp("network")
+
+
+def run(*words) -> subprocess.CompletedProcess[str]:
+    if shutil.which("mosquitto") is None:
+        pytest.skip("needs mosquitto (apt-get install mosquitto)")
+    command = [sys.executable, str(SCRIPT), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+
+
+def rows_of(folder: Path, *words) -> list[dict]:
+    out = folder / "table.json"
+    done = run(*words, "--json", out)
+    assert done.returncode in (0, 3), done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    skipped = [each["skipped"] for each in rows if each["skipped"]]
+    if skipped:
+        pytest.skip(skipped[0])
+    assert [each["faults"] for each in rows] == [[]] * len(rows), done.stdout
+    assert done.returncode == 0
+    return rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "row"), ROWS)
+def test_a_fault_is_shown_as_what_it_is_and_loses_nothing(group, row, network, tmp_path):
+    (found,) = rows_of(tmp_path, "--only", group, "--row", row, "--network", network)
+    assert found["lost"] == "0"
+    assert found["recovered_s"] is not None
+
+
+@pytest.mark.slow
+def test_killed_processes_come_back_and_lose_nothing(network, tmp_path):
+    words = ("--only", "processes", "--kills", 5, "--seed", 4, "--network", network)
+    assert len(rows_of(tmp_path, *words)) == 5
+
+
+def test_the_list_names_every_group_and_does_nothing():
+    done = run("--list", "--kills", 12)
+    assert done.returncode == 0
+    groups = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    assert groups == {"processes", *(group for group, _ in ROWS)}
+
+
+def test_an_unknown_group_is_told_with_those_there_are():
+    done = run("--only", "cats")
+    assert done.returncode == 2
+    assert "cats" in done.stderr
+    assert "cameras" in done.stderr
