@@ -64,8 +64,8 @@ def test_a_folder_of_a_bundle_is_the_bundle(bundles, into):
 def test_what_gasedge_bundle_packs_is_unpacked(bundles, into, tmp_path):
     from gasedge.cli import main
 
-    assert main(["bundle", "pack", str(bundles[1].path), str(tmp_path / "two.tar")]) == 0
-    unpack(tmp_path / "two.tar", into)
+    assert main(["bundle", "pack", str(bundles[1].path), str(tmp_path / "two.gasedge.tar")]) == 0
+    unpack(tmp_path / "two.gasedge.tar", into)
     trusted_bundle(into, TRUST).verify()
 
 
