@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from contract.errors import ConfigError
 from contract.private_file import require_private
+from edge_runtime.plant.spared_log import spare_the_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ModbusTrust"]
 
 _log = logging.getLogger(__name__)
+_refused = logging.getLogger(f"{__name__}.refused")  # what strangers cause; kept short
 
 _SUFFIXES = (".pem", ".crt", ".cer", ".der")
 
@@ -36,7 +38,7 @@ class ModbusTrust:
         self._config = config
         self._seen = self._now()
         self._context = _context(config)
-        self._told = ""
+        spare_the_log((_refused.name,))
 
     def context(self) -> ssl.SSLContext:
         """The settings for the next handshake.
@@ -55,11 +57,9 @@ class ModbusTrust:
         return self._context
 
     def turned_away(self, error: Exception) -> None:
-        """Tell once why clients do not enter, not for each."""
+        """Tell why a client does not enter."""
         said = getattr(error, "reason", None) or str(error) or type(error).__name__
-        if said != self._told:
-            self._told = said
-            _log.warning("Modbus over TLS: a client was turned away (%s)", said)
+        _refused.warning("Modbus over TLS: a client was turned away (%s)", said)
 
     def _now(self) -> tuple[tuple[str, int], ...]:
         try:

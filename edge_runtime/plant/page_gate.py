@@ -116,9 +116,9 @@ class Gate:
         if self._users is None or not isinstance(name, str) or not isinstance(password, str):
             raise web.HTTPBadRequest(text="name and password are needed")
         before = self._user_file()
-        role = await self._role(name, password)
+        role = await self._role(name, password, request)
         if self._user_file() != before:  # removed or given another role just now: once more
-            role = await self._role(name, password)
+            role = await self._role(name, password, request)
         self._told("log-in", name, request, role)
         if role is None:
             raise web.HTTPForbidden(text="wrong name or password, or too many attempts")
@@ -182,7 +182,7 @@ class Gate:
                 return Visitor(session.name, session.role, session)
         name, password = _basic(request.headers.get("Authorization", ""))
         if name and not posts:
-            role = await self._role(name, password)
+            role = await self._role(name, password, request)
             if role is not None:
                 return Visitor(name, role, None)
             self._told("log-in", name, request, None)
@@ -194,7 +194,7 @@ class Gate:
         if request.headers.get("Origin") != own or site != "same-origin":
             raise web.HTTPForbidden(text="this does not come from the page")
 
-    async def _role(self, name: str, password: str) -> Role | None:
+    async def _role(self, name: str, password: str, request: web.Request) -> Role | None:
         users = self._users
         if users is None:
             return None
@@ -203,7 +203,8 @@ class Gate:
         self._waiting += 1
         try:
             async with self._one_at_a_time:
-                return await asyncio.to_thread(users.log_in, name, password)
+                origin = f"page {request.remote}"
+                return await asyncio.to_thread(users.log_in, name, password, origin)
         except GasedgeError as error:
             _log.error("page: nobody can log in: %s", error)
             return None

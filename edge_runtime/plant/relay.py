@@ -243,6 +243,19 @@ class RelayClient:
         self._reasons[reason] = text
         self._send(Maintain(reason, text))
 
+    def _send_what_waits(self) -> None:
+        """Tell a new gateway what this process says, and what the last one did not answer."""
+        for reason, text in self._reasons.items():
+            self._send(Maintain(reason, text))
+        for number, entry in self._notes.items():
+            self._send(Note(number, entry))
+        if self._lost_notes:
+            _log.error(
+                "%d records are not in the audit journal: the gateway was gone for too long",
+                self._lost_notes,
+            )
+            self._lost_notes = 0
+
     def _send(self, message: Relayed) -> bool:
         if self._writer is None or self._writer.transport.is_closing():
             return False
@@ -283,16 +296,7 @@ class RelayClient:
         writer.write(encode_relayed(Subscription(pictures=self._pictures)))
         self._writer = writer
         self.connected = True
-        for reason, text in self._reasons.items():
-            self._send(Maintain(reason, text))
-        for number, entry in self._notes.items():
-            self._send(Note(number, entry))
-        if self._lost_notes:
-            _log.error(
-                "%d records are not in the audit journal: the gateway was gone for too long",
-                self._lost_notes,
-            )
-            self._lost_notes = 0
+        self._send_what_waits()
         while True:
             message = decode_relayed(*await read_message(reader))
             if isinstance(message, Answer):

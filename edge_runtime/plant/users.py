@@ -30,6 +30,7 @@ _LINE = re.compile(
 )
 _FREE_FAILURES = 5
 _PAUSE_S = 10.0
+_PLACES = 1024  # where failures are counted; a name may meet another one there, seldom
 
 
 class _Kept(NamedTuple):
@@ -107,7 +108,7 @@ def _write(path: Path, kept: dict[str, _Kept]) -> None:
 
 
 class Users:
-    """The users of a file, and a pause after too many wrong passwords for one name.
+    """The users of a file, and a pause after too many wrong passwords for a name from one place.
 
     Args:
         path: file made by `add_user`; read again at each log-in, so that a removed user is out.
@@ -117,14 +118,20 @@ class Users:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._failures: dict[str, tuple[int, float]] = {}  # name -> how many in a row, since when
+        self._failures: dict[int, tuple[int, float]] = {}  # how many in a row, since when
         if not _read(path):
             raise ConfigError(f"{path}: holds no user; add one with `gasedge user add {path} NAME`")
 
-    def log_in(self, name: str, password: str) -> Role | None:
-        """The user's role, or None: no such user, another password, or a pause."""
+    def log_in(self, name: str, password: str, origin: str = "") -> Role | None:
+        """The user's role, or None: no such user, another password, or a pause.
+
+        Args:
+            name: as given; whether there is such a user does not show in the time that this takes.
+            password: as given.
+            origin: of the client: who guesses pauses a name there, not for everybody.
+        """
         users = _read(self._path)
-        key = name if name in users else ""  # all unknown names share one place
+        key = hash((name, origin)) % _PLACES  # Python's is another one in each process
         failures, since = self._failures.get(key, (0, 0.0))
         if failures >= _FREE_FAILURES:
             if self._clock() - since < _PAUSE_S:

@@ -211,6 +211,16 @@ def test_a_key_that_is_not_the_certificates_or_open_to_others_is_refused(keys, t
         ModbusTrust(trust(keys, key=shared))
 
 
+def test_strangers_who_fail_in_turns_do_not_fill_the_log(keys, caplog):
+    door = ModbusTrust(trust(keys))
+    for _ in range(100):
+        for reason in ("no shared cipher", "certificate required"):
+            door.turned_away(ConnectionError(reason))
+    told = [each.getMessage() for each in caplog.records]
+    assert any("no shared cipher" in each for each in told)
+    assert len(told) <= 40  # 20 a minute, and a minute may end meanwhile
+
+
 def test_nobody_is_trusted_by_an_empty_folder(keys, tmp_path):
     with pytest.raises(ConfigError, match="holds no certificate"):
         ModbusTrust(trust(keys, trusted=tmp_path))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -123,6 +125,30 @@ def test_guessing_is_paused_after_five_failures_and_only_for_that_name(tmp_path)
     assert users.log_in("second", "long enough 2") is Role.VIEWER
     now = 10.5
     assert users.log_in("operator", "long enough 1") is Role.OPERATOR
+
+
+def test_a_stranger_cannot_tell_by_the_time_an_answer_takes_which_names_there_are(tmp_path):
+    """Names that there are and names that there are not take the same work and the same pauses."""
+    add_user(tmp_path / "users", "operator", "long enough 1", Role.OPERATOR)
+
+    def hashes(*names):
+        users = Users(tmp_path / "users", clock=lambda: 0.0)
+        with mock.patch("hashlib.scrypt", wraps=hashlib.scrypt) as hashed:
+            for name in names:
+                assert users.log_in(name, "a guess that is wrong") is None
+        return hashed.call_count
+
+    assert hashes(*(f"nobody{number}" for number in range(6))) == 6
+    assert hashes(*["nobody"] * 7) == hashes(*["operator"] * 7) == 5
+
+
+def test_who_guesses_from_elsewhere_locks_nobody_out(tmp_path):
+    add_user(tmp_path / "users", "operator", "long enough 1", Role.OPERATOR)
+    users = Users(tmp_path / "users", clock=lambda: 0.0)
+    for _ in range(7):
+        assert users.log_in("operator", "a guess that is wrong", "opcua 10.6.6.6") is None
+    assert users.log_in("operator", "long enough 1", "opcua 10.6.6.6") is None
+    assert users.log_in("operator", "long enough 1", "opcua 10.0.0.1") is Role.OPERATOR
 
 
 def test_roles_stand_in_the_file_and_a_line_without_one_is_a_viewer(tmp_path):
