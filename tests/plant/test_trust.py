@@ -81,12 +81,15 @@ def test_what_cannot_be_trusted_is_refused_in_one_line(tmp_path, capsys):
 
 
 def test_removing_takes_a_fingerprint_that_fits_one_certificate(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.der").write_bytes(made(name).public_bytes(Encoding.DER))
-    for wrong in ("", "zz"):
+    for number in range(17):  # of 16 digits, two must share their first
+        path = tmp_path / f"{number}.der"
+        path.write_bytes(made(f"client{number}").public_bytes(Encoding.DER))
+    digits = [each.fingerprint[0] for each in trusted_certificates(tmp_path).values()]
+    shared = next(each for each in digits if digits.count(each) > 1)
+    for wrong in ("", "zz", shared):
         failed = run("remove", tmp_path, wrong)
         assert isinstance(failed.exception, ConfigError)
-    assert len(trusted_certificates(tmp_path)) == 2
+    assert len(trusted_certificates(tmp_path)) == 17
 
 
 def test_of_those_that_knocked_the_newest_are_kept_and_no_more(tmp_path):
