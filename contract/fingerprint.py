@@ -1,17 +1,21 @@
 """What an engine was built from and for: the file beside it that says where it may be loaded.
 
 An engine is executable code. It is built on the machine that runs it, its bytes are checked
-against this fingerprint before they reach TensorRT, and any differing field means: build anew.
+against this fingerprint before they reach TensorRT, and any differing field means: build anew. A
+fingerprint that this device did not seal is a stranger's word, whatever it says.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
+import json
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.atomic import move_file, sha256_of_file, write_text
+from contract.built_here import seal
 from contract.errors import GasedgeError, IntegrityError
 from contract.precision import Precision
 
@@ -24,7 +28,9 @@ __all__ = [
     "Fingerprint",
     "announce_fingerprint",
     "fingerprint_path",
+    "is_sealed_here",
     "read_fingerprint",
+    "sealed",
     "settle_fingerprint",
 ]
 
@@ -50,6 +56,7 @@ class Fingerprint(BaseModel):
     l4t: str | None  # Jetson Linux release, "36.4.3"
     builder: dict[str, str | int | float | bool]
     built_at: str  # ISO 8601, UTC
+    seal: str = ""  # HMAC of the rest, under a secret of the device that built it
 
     @property
     def built_graph_sha256(self) -> str | None:
@@ -68,6 +75,24 @@ class Fingerprint(BaseModel):
             for field, value in here.items()
             if getattr(self, field) != value
         ]
+
+
+def sealed(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint of an engine that was just built here, so that this device knows it again.
+
+    Raises:
+        ConfigError: when the secret of this device cannot be kept.
+    """
+    return fingerprint.model_copy(update={"seal": _seal_of(fingerprint)})
+
+
+def is_sealed_here(fingerprint: Fingerprint) -> bool:
+    """Whether this device built the engine, and the fingerprint is as it was then.
+
+    Raises:
+        ConfigError: when the secret of this device cannot be read.
+    """
+    return hmac.compare_digest(fingerprint.seal.encode(), _seal_of(fingerprint).encode())
 
 
 def fingerprint_path(engine: Path) -> Path:
@@ -112,6 +137,12 @@ def read_fingerprint(engine: Path) -> Fingerprint:
                     settle_fingerprint(engine)
                 return following
     return _read(fingerprint_path(engine), engine)
+
+
+def _seal_of(fingerprint: Fingerprint) -> str:
+    # without defaults: a field that a later version adds leaves older engines what they are
+    facts = fingerprint.model_dump(mode="json", exclude={"seal"}, exclude_defaults=True)
+    return seal(json.dumps(facts, sort_keys=True).encode())
 
 
 def _next_path(engine: Path) -> Path:

@@ -22,6 +22,7 @@ from contract.fingerprint import (
     Fingerprint,
     announce_fingerprint,
     fingerprint_path,
+    sealed,
     settle_fingerprint,
 )
 from contract.machine import Machine, available_memory_mib, this_machine
@@ -32,7 +33,7 @@ from export.builder_troubles import require_driver
 from export.plan_statistics import PlanStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from contract.bundle import Bundle
     from contract.precision import Precision
@@ -125,6 +126,7 @@ def build_engine(
     rtx: bool = False,
     options: BuildOptions = _DEFAULTS,
     accept: Callable[[Path], str] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> BuiltEngine:
     """Build an engine and its fingerprint.
 
@@ -136,6 +138,7 @@ def build_engine(
         options: shapes, limits and checks.
         accept: is shown the finished engine before it takes the place of an older one; raises to
             refuse it, and its answer is kept in the fingerprint.
+        beside: what the fingerprint is to say of files that stand beside the engine.
 
     Raises:
         ConfigError: when the bundle has no graph for this precision and TensorRT.
@@ -196,11 +199,12 @@ def build_engine(
             compute_capability=machine.gpu.compute_capability if machine.gpu else None,
             driver=machine.driver,
             l4t=machine.l4t,
-            builder=result["builder"] | _as_asked(options),
+            builder=result["builder"] | _as_asked(options) | dict(beside or {}),
             built_at=ended.isoformat(timespec="seconds"),
         )
         if accept is not None:
             fingerprint = _accepted(partial, fingerprint, accept)
+        fingerprint = sealed(fingerprint)
         announce_fingerprint(path, fingerprint)
     settle_fingerprint(path)
     counts = result["statistics"]
@@ -240,7 +244,7 @@ def _accepted(
     """Show the engine, with its fingerprint beside it, to who decides about it."""
     beside = fingerprint_path(candidate)
     try:
-        write_text(beside, fingerprint.model_dump_json(indent=1) + "\n")
+        write_text(beside, sealed(fingerprint).model_dump_json(indent=1) + "\n")
         note = accept(candidate)
     finally:
         beside.unlink(missing_ok=True)

@@ -47,6 +47,13 @@ def no_thread_is_left_behind():
     pytest.fail(f"threads left behind: {[t.name for t in left]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_of_its_own(tmp_path_factory: pytest.TempPathFactory):
+    """The secret that seals engines is one of the tests, not of who runs them."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ.pop("STATE_DIRECTORY", None)
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle_original(pytestconfig: pytest.Config) -> Path:
     """The one tiny bundle: read it, never change it.

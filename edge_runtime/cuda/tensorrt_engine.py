@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.atomic import sha256_of_bytes
 from contract.errors import EngineError, EngineMismatchError, IntegrityError
-from contract.fingerprint import Fingerprint, read_fingerprint
+from contract.fingerprint import Fingerprint, is_sealed_here, read_fingerprint
 from contract.machine import this_machine
 from contract.tensorrt_api import TensorRT, find_tensorrt
 
@@ -42,7 +42,8 @@ def checked_engine(
 
     Raises:
         IntegrityError: when the bytes are not those that were built here.
-        EngineMismatchError: when it was built for something else, naming each field.
+        EngineMismatchError: when it was built for something else, naming each field, or elsewhere.
+        ConfigError: when this device's secret cannot be read.
     """
     fingerprint = read_fingerprint(path)
     try:
@@ -66,6 +67,11 @@ def checked_engine(
     if differences := fingerprint.differences(here | dict(expected)):
         raise EngineMismatchError(
             f"{path}: {'; '.join(differences)}; run gasedge build-engine on this machine"
+        )
+    if not is_sealed_here(fingerprint):
+        raise EngineMismatchError(
+            f"{path}: was not built by this user on this device, and an engine is executable code: "
+            "it is not loaded; run gasedge build-engine here"
         )
     return data, fingerprint, tensorrt
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from contract.atomic import sha256_of_bytes
-from contract.errors import IntegrityError
+from contract.errors import ConfigError, IntegrityError
 from contract.fingerprint import (
     Fingerprint,
     announce_fingerprint,
     fingerprint_path,
+    is_sealed_here,
     read_fingerprint,
+    sealed,
     settle_fingerprint,
 )
 from contract.precision import Precision
@@ -108,3 +110,73 @@ def test_other_bytes_than_were_announced_are_not_taken_for_them(replaced):
     engine = replaced(1)
     engine.write_bytes(b"put here by a stranger")
     assert read_fingerprint(engine).engine_sha256 == sha256_of_bytes(b"old")
+
+
+@pytest.fixture
+def device(tmp_path, monkeypatch):
+    """Become another device, with a state folder of its own."""
+
+    def become(name):
+        monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / name))
+        return tmp_path / name / "gasedge" / "seal"
+
+    become("ours")
+    return become
+
+
+def test_a_device_knows_what_it_sealed_and_nobody_else_does(device):
+    ours = sealed(PRINT)
+    assert is_sealed_here(ours)
+    assert is_sealed_here(Fingerprint.model_validate_json(ours.model_dump_json()))
+    device("theirs")
+    assert not is_sealed_here(ours)
+    assert not is_sealed_here(PRINT)
+
+
+@pytest.mark.parametrize("field", ["engine_sha256", "graph_sha256", "gpu_name", "builder"])
+def test_a_sealed_fingerprint_cannot_be_rewritten_for_another_engine(device, field):
+    other = {"builder": {"optimization_level": 4}}.get(field, "c" * 64)
+    assert not is_sealed_here(sealed(PRINT).model_copy(update={field: other}))
+
+
+def test_a_seal_outlives_a_version_that_knows_more_fields(device):
+    class Later(Fingerprint):
+        more: str | None = None
+
+    assert is_sealed_here(Later.model_validate_json(sealed(PRINT).model_dump_json()))
+
+
+def test_the_secret_is_for_this_user_alone_and_a_doubtful_one_is_refused(device):
+    sealed(PRINT)
+    folder = device("ours")
+    secret = folder / "engine-seal.key"
+    assert (folder.stat().st_mode & 0o777, secret.stat().st_mode & 0o777) == (0o700, 0o600)
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match="others may read the secret"):
+        is_sealed_here(PRINT)
+    secret.chmod(0o600)
+    secret.write_bytes(b"short")
+    with pytest.raises(ConfigError, match="damaged; remove it, and engines are built anew"):
+        is_sealed_here(PRINT)
+    secret.write_bytes(b"x" * 33)
+    with pytest.raises(ConfigError, match="engines are built anew"):
+        is_sealed_here(PRINT)
+    folder.chmod(0o755)
+    with pytest.raises(ConfigError, match="others may read the secret"):
+        is_sealed_here(PRINT)
+
+
+def test_a_service_keeps_its_secret_where_systemd_says(device, monkeypatch, tmp_path):
+    (tmp_path / "service").mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'service'}:{tmp_path / 'second'}")
+    assert is_sealed_here(sealed(PRINT))
+    assert [p.name for p in (tmp_path / "service").rglob("*.key")] == ["engine-seal.key"]
+
+
+def test_without_a_place_for_the_secret_it_is_one_line(device, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match=r"cannot be kept .*XDG_STATE_HOME") as error:
+        sealed(PRINT)
+    assert "\n" not in str(error.value)
