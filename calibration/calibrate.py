@@ -28,7 +28,7 @@ from calibration.search import Search
 from calibration.selection import DEFAULT_COUNT, candidates, choose, mix_of, require_thin
 from calibration.tensorrt_cache import cache_from_graphs, watched_for_cache
 from contract.atomic import sha256_of_bytes
-from contract.bundle import graph_name, opset17_graph_name
+from contract.bundle import CARD, graph_name, opset17_graph_name
 from contract.calibrated_ranges import CALIBRATION_CACHE, RANGES
 from contract.errors import CheckError
 from contract.machine import this_machine
@@ -36,7 +36,7 @@ from contract.manifest import MeasuredScores
 from contract.packages import need, versions_of
 from contract.pictures import fit_picture, read_picture
 from contract.precision import Precision
-from contract.recorded_scores import CARD, scores_with
+from contract.recorded_scores import scores_with
 from contract.trained_pictures import trained_among
 from contract.trained_scales import trained_scales_of
 

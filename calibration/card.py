@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.bundle import CARD
 from contract.calibrated_ranges import RANGES
 from contract.errors import InputError
 from contract.precision import Precision
-from contract.recorded_scores import CARD
 from contract.scores import Scores
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUNDLE_SUFFIX",
+    "CARD",
     "MANIFEST",
     "SIGNATURE",
     "Bundle",
@@ -41,6 +42,8 @@ __all__ = [
 BUNDLE_SUFFIX = ".gasedge"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
+CARD = "calibration/card.json"
+"""What a calibration was made with; a bundle that nobody calibrated has none."""
 _SIGNATURE_BYTES = 64
 _LARGEST_MANIFEST = 4 << 20  # bytes; a hundred times what a rich one has
 _HOW_TO_GET = {

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.bundle import CARD
 from contract.packages import need
-from contract.recorded_scores import CARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from contract.bundle import CARD
 from contract.data_folder import DataFolder
 from contract.pictures import pixels_sha256, read_picture
 from contract.trained_pictures import trained_among
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from contract.bundle import Bundle
     from contract.manifest import MeasuredScores
 
-__all__ = ["CARD", "disjoint_from", "scores_with"]
-
-CARD = "calibration/card.json"
+__all__ = ["disjoint_from", "scores_with"]
 
 
 def scores_with(

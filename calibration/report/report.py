@@ -18,12 +18,11 @@ from calibration.report.differences import (
 )
 from calibration.report.inside import decibel, layer_sections, range_sections, time_sections
 from calibration.report.layers import inside_int8
-from contract.bundle import graph_name, opset17_graph_name
+from contract.bundle import CARD, graph_name, opset17_graph_name
 from contract.calibrated_ranges import RANGES, RangeTable, ranges_of
 from contract.machine import this_machine
 from contract.pictures import fit_picture, pixels_sha256, read_picture
 from contract.precision import Precision
-from contract.recorded_scores import CARD
 from contract.score_page import folded, heading, number, paragraph, table, write_page
 from contract.timing import speed_up
 

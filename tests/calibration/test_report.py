@@ -13,10 +13,9 @@ from calibration.card import card_of
 from calibration.report.compared import compare
 from calibration.report.layers import inside_int8
 from calibration.report.report import write_report
-from contract.bundle import Bundle, graph_name
+from contract.bundle import CARD, Bundle, graph_name
 from contract.data_folder import DataFolder
 from contract.precision import Precision
-from contract.recorded_scores import CARD
 from edge_runtime.backends.open import open_graph
 from gasedge.cli import main
 from tests.calibration.conftest import write_pictures

@@ -31,7 +31,7 @@ assert Pipeline(config, plant, open_model=open_signed).run(threading.Event(), un
 assert plant.seen == 20, plant.seen
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"torch", "torchvision", "segmentation_models_pytorch", "onnx", "lightning",
-                      "train", "export", "calibration"}))
+                      "tqdm", "train", "export", "calibration"}))
 """
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from contract.bundle import Bundle, graph_name
+from contract.bundle import CARD, Bundle, graph_name
 from contract.errors import ConfigError, InputError
 from contract.grey_histogram import GreyReference, grey_reference, grey_shares
 from contract.label_map import GAS_SMOKE
 from contract.precision import Precision
-from contract.recorded_scores import CARD
 from contract.signing import trusted_bundle
 from contract.tags import HealthCode, LeakState, Ne107, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts, camera_state_of
