@@ -23,6 +23,7 @@ __all__ = [
     "remove_file",
     "sha256_of_bytes",
     "sha256_of_file",
+    "whole_file",
     "write_bytes",
     "write_text",
 ]
@@ -58,6 +59,32 @@ def _plain_disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def whole_file(path: Path, *, mode: int, suffix: str = "") -> Iterator[Path]:
+    """As `new_file`, in a folder that is there and with the disk's errors as they come.
+
+    Args:
+        path: the file.
+        mode: of its permissions, once it is there; until then nobody else may read it.
+        suffix: of the temporary file.
+
+    Raises:
+        OSError: when it cannot be written; what was there stays.
+    """
+    handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=suffix, dir=path.parent)  # mode 0600
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(mode)
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving without an error it becomes `path`.
 
@@ -66,18 +93,8 @@ def new_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     with _plain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
-        try:
+        with whole_file(path, mode=0o666 & ~_umask(), suffix=path.suffix) as partial:
             yield partial
-            partial.chmod(0o666 & ~_umask())
-            with partial.open("rb+") as written:
-                os.fsync(written.fileno())
-            partial.replace(path)
-            _sync_folder(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import stat
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from contract.atomic import whole_file
 from contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["require_private", "write_private"]
 
@@ -38,14 +39,5 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: when it cannot be written; what was there stays.
     """
-    handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    with whole_file(path, mode=0o600) as partial:
+        partial.write_bytes(data)

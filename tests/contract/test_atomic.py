@@ -16,6 +16,7 @@ import pytest
 from contract.atomic import new_file, new_folder, sha256_of_bytes, sha256_of_file, write_text
 from contract.errors import GasedgeError
 from contract.pictures import pictures_in
+from contract.private_file import write_private
 
 
 @pytest.fixture
@@ -153,3 +154,26 @@ def test_hash_is_that_of_the_bytes(tmp_path):
     Path(tmp_path / "a").write_bytes(data)
     assert sha256_of_file(tmp_path / "a") == sha256_of_bytes(data)
     assert sha256_of_bytes(b"abc").startswith("ba7816bf8f01cfea")  # FIPS 180-4's example
+
+
+def test_a_private_file_is_on_the_disk_with_its_name_and_never_open_to_others(
+    tmp_path, monkeypatch
+):
+    """A new key that a power cut takes back, when its certificate is in use already, locks out."""
+    synced, kept = [], tmp_path / "key.pem"
+    sync = os.fsync
+
+    def fsync(handle):
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink(), kept.exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_private(kept, b"secret")
+    (partial, before), (folder, after) = synced
+    assert (partial.parent, before) == (tmp_path, False)
+    assert (folder, after) == (tmp_path, True)
+    assert kept.read_bytes() == b"secret"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(OSError, match="nowhere"):
+        write_private(tmp_path / "nowhere" / "key.pem", b"secret")
+    assert list(tmp_path.iterdir()) == [kept]
