@@ -124,9 +124,9 @@ class History:
         outbox = self._outbox
         if outbox is None:
             return
-        for device, metrics in by_device.items():
-            for first in range(0, len(metrics), _BATCH):
-                payload = Payload(None, tuple(metrics[first : first + _BATCH]))
+        for device, found in by_device.items():
+            for first in range(0, len(found), _BATCH):
+                payload = Payload(None, tuple(found[first : first + _BATCH]))
                 body = device.encode() + b"\n" + encode_payload(payload)
                 self._unwritten.append((now_ns, body))
 
