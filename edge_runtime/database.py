@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from contract.closing import Closing
 from contract.errors import ConfigError, NotKeptError
+from edge_runtime.device.disk_probe import DiskProbe
 from edge_runtime.salvage import salvage
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ FILE = "plant.sqlite"
 _RESERVE = 1 << 20
 _PUT_ASIDE = "put aside"
 _PROBE = "INSERT OR REPLACE INTO fact VALUES ('probe', random())"
+_ANSWER_S = 2.0  # that a disk may take to answer, before it counts as hanging
 _BUSY_S = 0.2  # that another process may keep us, and so every interface, waiting
 Kept = TypeVar("Kept")
 _BROKEN = ("malformed", "not a database", "corrupt", "disk image")
@@ -72,6 +74,8 @@ class Database(Closing):
     def __init__(self, path: Path | None, *, refusal: NotKeptError | None = None) -> None:
         self.path = path
         self.refusal = refusal  # why nothing can be kept
+        self._hangs = False  # so that the file must not even be read
+        self._disk = DiskProbe(path.parent) if path is not None else None
         self._owner: int | None = None  # the lock that keeps other processes out
         self.put_aside = ""  # in words, when a file was broken and nobody has been told yet
         self._lock = threading.RLock()
@@ -106,8 +110,16 @@ class Database(Closing):
     def as_far_as_possible(cls, path: Path) -> Database:
         """The file, or where it cannot be used, a stand-in that keeps nothing and says so.
 
-        The stand-in knows what alarms the file remembers, where it can at least be read.
+        The stand-in knows what alarms the file remembers, where it can at least be read. A disk
+        that does not answer is not touched: it would keep us, and so every interface, for ever.
         """
+        disk = DiskProbe(path.parent)
+        if not disk.word(_ANSWER_S).answers:
+            error = NotKeptError(f"{path.parent}: the disk does not answer; see to it")
+            _log.error("%s", error)
+            stand_in = cls(path, refusal=error)
+            stand_in._disk = disk  # its question may still wait
+            return stand_in
         try:
             return cls(path)
         except NotKeptError as error:
@@ -124,6 +136,10 @@ class Database(Closing):
         """Keep nothing from now on, until the process starts anew."""
         self.refusal = error
 
+    def disk_hangs(self, error: NotKeptError) -> None:
+        """Touch the file no more, until the process starts anew."""
+        self.refusal, self._hangs = error, True
+
     def put_aside_is_told(self) -> None:
         """Forget `put_aside`, which is written down elsewhere now.
 
@@ -135,7 +151,7 @@ class Database(Closing):
 
     def is_usable_again(self) -> bool:
         """Whether the file takes something by now, or is broken, which the next start mends."""
-        if self.path is None:
+        if self.path is None or self._disk is None or not self._disk.word(_ANSWER_S).answers:
             return False
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -187,6 +203,8 @@ class Database(Closing):
         Raises:
             NotKeptError: when the file cannot be read or written.
         """
+        if self._hangs and self.refusal is not None:
+            raise self.refusal
         with self._lock, self._plain():
             return self._connection.execute(statement, values).fetchall()
 

@@ -144,6 +144,12 @@ class Desk:
             self._device = values
             self._words.clear()
 
+    def disk_hangs(self, text: str) -> None:
+        """Touch no disk from now on; alarms are told all the same, and nothing is kept."""
+        error = NotKeptError(text)
+        self._data.disk_hangs(error)
+        self._refused_by_the_disk(error)
+
     @property
     def device(self) -> Mapping[str, Value]:
         """The tags of the device itself, as told last."""

@@ -16,7 +16,7 @@ from edge_runtime.device.reading import device_tags, read_device, troubles
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from edge_runtime.alarms.desk import Desk
     from edge_runtime.device.config import DeviceConfig
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_runtime.device.reading import Reading
     from edge_runtime.plant.config import PlantConfig
 
-__all__ = ["DeviceTold", "folders"]
+__all__ = ["DeviceTold"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,28 +33,26 @@ _DISK_S = 30.0  # each question costs a write
 _DISK_ANSWERS_S = 3.0
 
 
-def folders(config: PlantConfig) -> list[Path]:
-    """Where the device keeps what must not be lost."""
-    evidence = config.evidence.folder if config.evidence is not None else None
-    return [each for each in (config.state_dir, evidence) if each is not None]
-
-
 class DeviceTold:
     """What the desk is told of the device.
 
     Args:
         desk: keeps tags and alarms; used on its own loop only.
         config: limits.
-        kept: folders whose disks are watched.
+        plant: where state and evidence are kept.
         sysfs: the kernel's view of the device.
     """
 
     def __init__(
-        self, desk: Desk, config: DeviceConfig, kept: Sequence[Path], sysfs: Path = Path("/sys")
+        self, desk: Desk, config: DeviceConfig, plant: PlantConfig, sysfs: Path = Path("/sys")
     ) -> None:
         self._desk, self._config, self._sysfs = desk, config, sysfs
         self._clock = ClockWatch(time_server=config.time_server)
-        self._probes = [DiskProbe(folder) for folder in kept]
+        evidence = plant.evidence.folder if plant.evidence is not None else None
+        self._state_dir = plant.state_dir
+        folders = [each for each in (plant.state_dir, evidence) if each is not None]
+        self._probes = [DiskProbe(folder) for folder in folders]
+        self._hangs = False
         self._done = threading.Event()
 
     @contextlib.contextmanager
@@ -80,6 +78,10 @@ class DeviceTold:
         self._desk.tell_device(device_tags(reading, clock))
         for reason, text in troubles(reading, clock, self._config).items():
             self._desk.maintain(reason, text)
+        state = reading.disks.get(self._state_dir) if self._state_dir is not None else None
+        if state is not None and not state.answers and not self._hangs:
+            self._hangs = True
+            self._desk.disk_hangs(f"{self._state_dir}: the disk does not answer; see to it")
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         disks: dict[Path, DiskWord] = {}

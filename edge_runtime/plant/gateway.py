@@ -18,7 +18,7 @@ from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.alarms.desk import WatchedCamera
 from edge_runtime.plant.certificate_watch import certificates_watched
-from edge_runtime.plant.device_told import DeviceTold, folders
+from edge_runtime.plant.device_told import DeviceTold
 from edge_runtime.plant.drill_audit import DrillAudit
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.keeping import keeping
@@ -85,7 +85,7 @@ def run_gateway(
         )
     watched = watched or [WatchedCamera(name) for name in cameras]
     with keeping(config, watched, config_sha256=config_sha256, consumers=consumers(config)) as kept:
-        watching = None if device is None else DeviceTold(kept.desk, device, folders(config))
+        watching = None if device is None else DeviceTold(kept.desk, device, config)
         models = None if slots is None else SlotAudit(kept.desk, slots)
 
         def turn() -> None:
