@@ -27,9 +27,9 @@ class Service:
     user: str
     program: Sequence[str]  # what is run, with its arguments
     writes: Sequence[Path]  # folders that it writes into
-    low_ports: bool  # it listens below 1024
-    gpu: bool
-    video: bool  # it opens a camera of this machine
+    low_ports: bool = False  # it listens below 1024
+    gpu: bool = False
+    video: bool = False  # it opens a camera of this machine
     groups: Sequence[str] = ()  # that may open those devices
     networks: Sequence[str] = ()  # that it may speak with; none given: with all
 

@@ -12,6 +12,7 @@ import pytest
 
 from edge_runtime import child_process, supervisor
 from edge_runtime.child_process import end_group, python_command
+from edge_runtime.device.feeding import Progress
 from tests.edge_runtime.conftest import wait_for
 
 TALKS = "import time\nwhile True: print('.', flush=True); time.sleep(0.02)"
@@ -122,3 +123,29 @@ def test_a_strangers_module_in_the_current_folder_is_not_started_in_our_place(tm
     )
     assert "stranger" not in done.stdout
     assert "--folder" in done.stdout
+
+
+def test_a_child_that_takes_too_much_memory_is_ended_and_started_again(child, caplog):
+    grows = (
+        "import time\nheld = []\n"
+        "while True: held.append(bytearray(16 << 20)); print('.', flush=True); time.sleep(0.02)"
+    )
+    grown = child(grows)
+    grown._memory = 150 << 20
+    assert wait_for(lambda: listened(grown), 20) == -signal.SIGKILL
+    assert "holds" in caplog.text
+    assert "150 are allowed" in caplog.text
+
+
+def test_a_child_that_starts_is_in_repair_and_one_that_fell_silent_is_not(child):
+    talker = child(f"import time; print('s', flush=True); time.sleep(0.3)\n{TALKS}")
+    assert talker.progress is Progress.IN_REPAIR
+    wait_for(lambda: talker.listen() or talker.progress is Progress.MADE)
+    os.kill(talker.process.pid, signal.SIGSTOP)
+    talker.listen()
+    talker.forget_progress()
+    assert talker.progress is Progress.NONE
+    os.kill(talker.process.pid, signal.SIGKILL)
+    wait_for(lambda: talker.ended() is not None)
+    assert talker.progress is Progress.IN_REPAIR
+    assert "test is down" in talker.standing

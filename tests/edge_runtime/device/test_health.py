@@ -1,0 +1,79 @@
+"""`gasedge health` and the memory of processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+from edge_runtime.device.health import health, mark_progress
+from edge_runtime.device.memory import allowed_bytes, resident_by_role, resident_bytes
+from gasedge.cli import main
+
+
+def daemon_folder(root, name="gasedge-x"):
+    folder = root / name
+    folder.mkdir()
+    return folder
+
+
+def test_health_is_the_word_of_the_daemon_that_made_progress_last(tmp_path):
+    assert not health(100.0, tmp_path).ok
+    mark_progress(daemon_folder(tmp_path, "gasedge-killed"), 10.0, "frames is down")
+    mark_progress(daemon_folder(tmp_path), 90.0, "")
+    assert health(100.0, tmp_path).ok
+    assert health(151.0, tmp_path).text == "no progress for 61 s"
+    assert not health(80.0, tmp_path).ok  # of before a restart of the machine
+
+
+def test_a_process_that_is_started_anew_is_not_healthy(tmp_path):
+    mark_progress(daemon_folder(tmp_path), 90.0, "frames is down, next start in 3 s")
+    found = health(91.0, tmp_path)
+    assert (found.ok, found.text) == (False, "frames is down, next start in 3 s")
+
+
+@pytest.mark.parametrize("text", ["", "x\n", "\0\n"])
+def test_a_mark_that_is_half_written_is_none(tmp_path, text):
+    (daemon_folder(tmp_path) / "progress").write_text(text)
+    assert health(1.0, tmp_path).text == "no daemon of this user runs"
+
+
+def test_the_command_gives_exit_code_3_without_a_daemon_and_0_with_one(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["health"]) == 3
+    mark_progress(daemon_folder(tmp_path), time.monotonic(), "")
+    assert main(["health"]) == 0
+    assert "every process serves" in capsys.readouterr().out
+
+
+def test_memory_is_that_of_the_process():
+    assert 5 << 20 < resident_bytes(os.getpid()) < 4 << 30
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    assert resident_bytes(done.pid) is None
+
+
+def test_children_are_found_by_their_role():
+    program = "import time; time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", program, "edge_runtime.daemon", "frames"])
+    try:
+        held = resident_by_role(os.getpid())
+        assert set(held) == {"supervisor", "frames"}
+        assert all(each > 0 for each in held.values())
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_cgroups_limit_counts_where_it_is_lower(tmp_path):
+    (tmp_path / "memory.max").write_text("max\n")
+    whole = allowed_bytes(None, cgroup=tmp_path)
+    (tmp_path / "memory.max").write_text(f"{100 << 20}\n")
+    assert allowed_bytes(None, cgroup=tmp_path) == 70 << 20 < whole
+    assert allowed_bytes(64, cgroup=tmp_path) == 64 << 20
