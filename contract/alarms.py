@@ -63,6 +63,7 @@ class Alarm:
     comment: str = ""
     who: str = ""  # did the last thing that a person did to it
     shelved_until_ns: int | None = None  # UTC
+    shelved_once: bool = False  # until it returns to normal, if that is earlier
     chattering: bool = False
     test: bool = False  # raised by a simulated camera, a replay or a drill: nothing leaks
 
@@ -101,6 +102,7 @@ class Action:
     origin: str  # "opcua 10.1.2.3", "page 127.0.0.1", "sparkplug NCMD"
     comment: str = ""
     seconds: float | None = None  # of a shelving; None takes the configured default
+    once: bool = False  # a shelving that ends with what it hides, if that is earlier
     event_id: str = ""  # the activation that was meant; "" whichever it is
 
 

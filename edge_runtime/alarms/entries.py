@@ -21,7 +21,8 @@ def shown(memory: Memory) -> str:
     facts = [state_of(memory).name]
     facts += [name for name in ("active", "chattering", "confirmed") if getattr(memory, name)]
     if memory.shelving is not None:
-        facts.append(f"shelved for {memory.shelving.left_s:.0f} s")
+        once = "once, " if memory.shelving.once else ""
+        facts.append(f"shelved {once}for {memory.shelving.left_s:.0f} s")
     return ", ".join(facts)
 
 

@@ -58,6 +58,7 @@ class Shelving:
     until_ns: int  # UTC; decides after another start only
     boot_id: str
     left_s: float  # when this was written: no clock makes it longer
+    once: bool = False  # it ends as well when the alarm returns to normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ class AlarmMachine:
             self._announced_s = now.mono_s
         elif before.active and not active:
             memory = replace(memory, active=False, latched=self.rule.latch)
+            if memory.shelving is not None and memory.shelving.once:
+                memory = replace(memory, shelving=None)
         # a cause that changes ten times a second must not fill disk and alarm list
         may_say = not before.active or now.mono_s - self._said_s >= _SAY_S
         if memory.active and memory.message != sign.text and may_say:
@@ -214,6 +217,7 @@ class AlarmMachine:
             comment=memory.comment,
             who=memory.who,
             shelved_until_ns=memory.shelving.until_ns if memory.shelving else None,
+            shelved_once=memory.shelving is not None and memory.shelving.once,
             chattering=memory.chattering,
             test=memory.test,
         )
@@ -286,7 +290,8 @@ class AlarmMachine:
             return Outcome.OUT_OF_BOUNDS, self.memory
         if self.memory.shelving is not None:
             return Outcome.NOTHING_TO_DO, self.memory
-        return Outcome.DONE, replace(self.memory, shelving=_shelving(seconds, now))
+        shelving = _shelving(seconds, now, once=action.once)
+        return Outcome.DONE, replace(self.memory, shelving=shelving)
 
     def _unshelve(self, action: Action, now: Now) -> tuple[Outcome, Memory]:
         del action, now
@@ -333,9 +338,9 @@ _ASKED = {
 }
 
 
-def _shelving(seconds: float, now: Now) -> Shelving:
+def _shelving(seconds: float, now: Now, *, once: bool) -> Shelving:
     until_ns = now.utc_ns + round(seconds * _SECOND)
-    return Shelving(now.mono_s + seconds, until_ns, now.boot_id, seconds)
+    return Shelving(now.mono_s + seconds, until_ns, now.boot_id, seconds, once)
 
 
 def _shelved_still(memory: Memory, now: Now) -> Memory:
@@ -352,5 +357,5 @@ def _shelved_still(memory: Memory, now: Now) -> Memory:
         return replace(memory, shelving=None)
     stepped = abs((shelving.until_ns - now.utc_ns) / _SECOND - left_s) > _STEP_S
     if stepped or shelving.boot_id != now.boot_id:
-        return replace(memory, shelving=_shelving(left_s, now))
+        return replace(memory, shelving=_shelving(left_s, now, once=shelving.once))
     return memory

@@ -125,12 +125,14 @@ def condition_fields(shown: Condition) -> dict[str, Any]:
 def _shelving(alarm: Alarm, now_ns: int) -> dict[str, Any]:
     until_ns = alarm.shelved_until_ns
     shelved = alarm.state is AlarmState.SHELVED and until_ns is not None
-    state = _IDS.ShelvedStateMachineType_Unshelved
-    if shelved:
-        state = _IDS.ShelvedStateMachineType_TimedShelved
+    state, said = _IDS.ShelvedStateMachineType_Unshelved, "Unshelved"
+    if shelved and alarm.shelved_once:
+        state, said = _IDS.ShelvedStateMachineType_OneShotShelved, "One Shot Shelved"
+    elif shelved:
+        state, said = _IDS.ShelvedStateMachineType_TimedShelved, "Timed Shelved"
     left_ms = max(0.0, ((until_ns or 0) - now_ns) / 1e6) if shelved else 0.0
     return {
-        "ShelvingState/CurrentState": _text("Timed Shelved" if shelved else "Unshelved"),
+        "ShelvingState/CurrentState": _text(said),
         "ShelvingState/CurrentState/Id": _variant(ua.NodeId(state), "NodeId"),
         "ShelvingState/UnshelveTime": _variant(left_ms, "Double"),
     }

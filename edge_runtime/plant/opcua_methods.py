@@ -91,7 +91,7 @@ class Methods:
         conditions: whose methods they are.
         subscriptions: of the server, by number.
         act: hands an action to the desk.
-        longest_s: by camera, how long a one-shot shelving lasts: it ends then, whatever happens.
+        longest_s: by camera, how long a one-shot shelving lasts at most.
     """
 
     def __init__(
@@ -154,6 +154,7 @@ class Methods:
             origin=caller.origin,
             comment=comment,
             seconds=seconds,
+            once=method.one_shot,
             event_id=activation,
         )
 

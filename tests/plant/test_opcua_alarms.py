@@ -170,7 +170,10 @@ def test_shelving_is_bounded_seen_and_ended(leak, begun):
     assert leak.call(leak.shelving, unshelve) == "Good"
     leak.event(lambda e: not e["SuppressedOrShelved"])
     assert leak.call(leak.condition, one_shot) == "Good"
-    leak.event(lambda e: e["SuppressedOrShelved"])
+    event = leak.event(lambda e: e["SuppressedOrShelved"])
+    assert event["ShelvingState.CurrentState"] == "One Shot Shelved"
+    assert event["ShelvingState.CurrentState.Id"] == "ns=0;i=2933"
+    assert 28_700e3 < event["ShelvingState.UnshelveTime"] <= 28_800e3  # of `shelve_max_s`
 
 
 def test_nothing_else_can_be_called_nor_by_those_who_may_not(leak, begun):

@@ -304,3 +304,41 @@ def test_a_shelving_ends_in_its_time_where_the_machines_start_has_no_name(alarms
     one.clock.now = replace(one.clock.now, mono_s=5.0)  # another start
     one.see(" ".join(["1"] * 61))
     assert one.memory.shelving is None
+
+
+def test_a_shelving_for_once_ends_with_what_it_hides_and_the_next_is_announced(alarms):
+    one = alarms.one()
+    one.see("1")
+    assert one.do(ActionKind.SHELVE, seconds=HOUR, once=True) is Outcome.DONE
+    assert one.machine.alarm().shelved_once
+    assert one.see("1 ? 1") == ["SHELVED"] * 3  # that nobody can look is no return to normal
+    assert one.see("0") == ["RTN_UNACK"]
+    assert one.memory.shelving is None
+    assert not one.machine.alarm().shelved_once
+    assert one.see("1") == ["UNACK"]
+
+
+def test_a_shelving_for_once_before_anything_is_there_hides_the_next_one_alone(alarms):
+    one = alarms.one()
+    one.do(ActionKind.SHELVE, seconds=HOUR, once=True)
+    assert one.see("0 1 1 0 1") == ["SHELVED", "SHELVED", "SHELVED", "RTN_UNACK", "UNACK"]
+
+
+def test_a_shelving_for_once_ends_in_its_time_like_any_other_and_outlives_a_new_start(alarms):
+    one = alarms.one()
+    one.see("1")
+    assert one.do(ActionKind.SHELVE, seconds=9 * HOUR, once=True) is Outcome.OUT_OF_BOUNDS
+    one.do(ActionKind.SHELVE, seconds=60.0, once=True)
+    one.clock.boot(off_s=10.0)
+    assert one.see("1") == ["SHELVED"]
+    assert one.memory.shelving.once
+    one.clock.wait(60.0)
+    assert one.look("1") == "UNACK"
+
+
+def test_a_test_that_is_shelved_for_once_does_not_hide_the_real_leak_behind_it(alarms):
+    one = alarms.one()
+    one.see("1", test=True)
+    one.do(ActionKind.SHELVE, seconds=HOUR, once=True)
+    assert one.see("1", test=True) == ["SHELVED"]
+    assert one.see("1 1")[-1] == "UNACK"
