@@ -19,18 +19,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from contract.closing import Closing
 from contract.errors import ConfigError, NotKeptError
+from edge_runtime.cut_log import pages_cut_off
 from edge_runtime.device.disk_probe import DiskProbe
 from edge_runtime.salvage import salvage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["FILE", "Database"]
+__all__ = ["FILE", "SERIES", "Database"]
 
 _log = logging.getLogger(__name__)
 
 FILE = "plant.sqlite"
 """Name of the file in `[plant] state_dir`."""
+SERIES = "event series"
+"""Fact that names the numbering of events; it goes where numbers may have been lost: then the same
+ones come again, and whoever knows events by number must not take the new ones for the old."""
 _RESERVE = 1 << 20
 _PUT_ASIDE = "put aside"
 _PROBE = "INSERT OR REPLACE INTO fact VALUES ('probe', random())"
@@ -96,7 +100,10 @@ class Database(Closing):
             # SQLite gives its log the mode of the file
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)
+            cut_off = pages_cut_off(path)
             self._connection = self._opened(path)
+            if cut_off:
+                _tell_of_a_cut(self._connection, path, cut_off)
         except BaseException as error:
             self._let_others_in()
             if isinstance(error, (OSError, sqlite3.Error)):
@@ -343,11 +350,22 @@ def _mend(path: Path) -> None:
         into.execute("BEGIN")
         said += f"; {salvage(path, into)}"
         into.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (_PUT_ASIDE, said))
+        into.execute("DELETE FROM fact WHERE name = ?", (SERIES,))
         into.execute("COMMIT")
     for each, kept in zip(_with_log(path), _with_log(aside), strict=True):
         with contextlib.suppress(FileNotFoundError):
             each.rename(kept)
     new.rename(path)
+    _log.error("%s", said)
+
+
+def _tell_of_a_cut(connection: sqlite3.Connection, path: Path, pages: int) -> None:
+    """Have the next reader of `put_aside` told, and events numbered anew."""
+    said = f"{path.name}-wal was cut: {pages} pages that were written last were lost"
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT OR IGNORE INTO fact VALUES (?, ?)", (_PUT_ASIDE, said))
+    connection.execute("DELETE FROM fact WHERE name = ?", (SERIES,))
+    connection.execute("COMMIT")
     _log.error("%s", said)
 
 

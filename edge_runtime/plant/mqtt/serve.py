@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from contract.errors import NotKeptError
 from contract.roles import Role
 from edge_runtime.alarms.clock import machine_now
+from edge_runtime.database import SERIES
 from edge_runtime.outbox import Stream
 from edge_runtime.plant.mqtt.connection import MqttConnection
 from edge_runtime.plant.mqtt.event_speaker import CONSUMER as EVENTS
@@ -44,7 +45,6 @@ __all__ = ["consumers", "serve_mqtt"]
 
 _log = logging.getLogger(__name__)
 
-_SERIES = "event series"
 _GAP_S = 0.1  # of two looks at one camera in which nothing urgent changed
 _URGENT = ("Leak/State", "Health/Code", "Health/Quality", "Leak/AlarmState")
 
@@ -117,11 +117,11 @@ def _events(
         return board.show(camera).snapshot if camera in board.cameras else None
 
     journal = kept.desk.journal
-    series = journal.fact(_SERIES)
+    series = journal.fact(SERIES)
     if not series:
         series = uuid.uuid4().hex
         with contextlib.suppress(NotKeptError):
-            journal.remember(_SERIES, series)
+            journal.remember(SERIES, series)
     origin = {"site": config.site, "box": box, "series": series, "config_hash": config_sha256}
     writer = EventWriter(kept.outbox, origin=origin, look=look, clock=machine_now)
     for alarm in kept.desk.alarms():
