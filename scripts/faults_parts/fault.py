@@ -37,6 +37,7 @@ class Fault:
     seen: HealthCode = field(default=HealthCode(0))  # bits that stand for a moment at least
     other: Shown = Shown.WATCHED  # of the second camera
     patience_s: float = PATIENCE_S
+    destroys: bool = False  # the only copy of records: then their loss must be told
     hold_s: float = 4.0
     recover_s: float = 30.0
     needs: Callable[[], str] = field(default=lambda: "")  # why it cannot be tried here, or ""

@@ -137,6 +137,16 @@ class Judged:
     is_right: bool
 
 
+def _course(readings: Sequence[Reading]) -> str:
+    """What was shown, in the order in which it came, once each."""
+    found: list[str] = []
+    for reading in readings:
+        said = "as before" if reading.is_watched else str(reading)
+        if said not in found:
+            found.append(said)
+    return ", then ".join(found[:4])
+
+
 def judge(
     readings: Sequence[Reading],
     right: Shown,
@@ -174,6 +184,11 @@ def judge(
         is_right = late_s <= patience_s and (not told or detected_s <= patience_s + _WITHIN_S)
         said = str(first) + (f" ({what} for {late_s:.1f} s)" if what else "")
         return Judged(detected_s, said, is_right)
+    if right is Shown.HONEST:
+        wrong = next((r for r in judged if not r.is_watched), None)
+        away_s = None if wrong is None else wrong.at_s - begin_s
+        false = [r for r in judged if r.is_false]
+        return Judged(away_s, str(false[0]) if false else _course(judged), is_right=not false)
     latest_s = begin_s + patience_s + _WITHIN_S
     for reading in judged:
         if reading.at_s >= latest_s and not right.fits(reading, told):

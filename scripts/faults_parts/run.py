@@ -48,7 +48,7 @@ def outcomes(faults: Iterable[Fault], folder: Path, bundle: Path) -> Iterator[Ou
             except (GasedgeError, OSError, AssertionError) as error:
                 outcome = Outcome(fault, None, "", None, "?", (str(error),))
             yield outcome
-            if outcome.faults:  # what is wrong now must not spoil the next row
+            if outcome.faults or fault.destroys:  # what is wrong now must not spoil the next row
                 stack.close()
                 rig = None
 
@@ -85,7 +85,11 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
     lost = rig.records.lost()
     if recovered_s is not None:  # which is not before all that waited has arrived
         recovered_s = max(recovered_s, rig.records.whole_s - end_s)
-    complaints += lost
+    if fault.destroys:
+        if lost and not rig.said("were lost") and not rig.said("was broken"):
+            complaints.append("the loss was not told")
+    else:
+        complaints += lost
     return Outcome(
         fault,
         seen_s if fault.seen else None if fault.shown is Shown.WATCHED else first.detected_s,
