@@ -76,9 +76,10 @@ def command(  # noqa: PLR0913 - one argument per option
     if precision is None:
         raise click.UsageError("say which engine: --int8, --fp16 or --fp32")
     from contract.bundle import Bundle
-    from export.engine import BuildOptions, build_engine, size_range
+    from export.engine import BuildOptions, build_engine, engine_path, size_range
 
     opened = Bundle.open(bundle, manifest_sha256=manifest)
+    folder = engine_path(opened, Precision(precision), out, rtx=rtx).parent
     built = build_engine(
         opened,
         Precision(precision),
@@ -97,6 +98,7 @@ def command(  # noqa: PLR0913 - one argument per option
             **({"entry": "gasedge.own_ranges_builder"} if own_ranges else {}),
         ),
         accept=lambda engine: _known_answer(opened, Precision(precision), engine),
+        beside=_kernels(folder),
     )
     _keep_transfer(built.path.parent)
     if as_json:
@@ -117,6 +119,18 @@ def command(  # noqa: PLR0913 - one argument per option
         f"{built.fingerprint.tensorrt}, {built.seconds:.1f} s, {counted}; "
         f"known-answer test {built.fingerprint.builder['known_answer']}"
     )
+
+
+def _kernels(folder: Path) -> dict[str, str]:
+    """Compile the kernels around the engine where no shipped machine code fits this GPU."""
+    from contract.machine import this_machine
+
+    machine = this_machine()
+    if machine.gpu is None:
+        return {}
+    from edge_runtime.cuda.built_kernels import build_kernels
+
+    return build_kernels(folder, machine.gpu.compute_capability)
 
 
 def _known_answer(bundle: Bundle, precision: Precision, engine: Path) -> str:

@@ -173,7 +173,7 @@ def test_shelving_is_bounded_seen_and_ended(leak, begun):
     event = leak.event(lambda e: e["SuppressedOrShelved"])
     assert event["ShelvingState.CurrentState"] == "One Shot Shelved"
     assert event["ShelvingState.CurrentState.Id"] == "ns=0;i=2933"
-    assert 28_700e3 < event["ShelvingState.UnshelveTime"] <= 28_800e3  # of `shelve_max_s`
+    assert 1_700e3 < event["ShelvingState.UnshelveTime"] <= 1_800e3  # it ends in any case
 
 
 def test_nothing_else_can_be_called_nor_by_those_who_may_not(leak, begun):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,15 +14,18 @@ import pytest
 from contract.errors import EngineMismatchError, IntegrityError, MissingPackageError
 from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.precision import Precision
-from edge_runtime.backends.engine_rebuild import EngineRebuild
 from edge_runtime.backends.open import open_engine
+from edge_runtime.cuda import built_kernels, nvrtc
+from edge_runtime.cuda.built_kernels import build_kernels, take_kernels
 from edge_runtime.cuda.kernel_images import kernel_sources
 from tests.bundles import tiny_pictures
 
+OTHER_GPU = "12.0"  # Blackwell, for which only PTX is shipped
 
-@pytest.fixture
-def other_gpu(double, monkeypatch):
-    """Blackwell, for which only PTX is shipped."""
+
+@pytest.fixture(scope="module")
+def original(bundle, tmp_path_factory):
+    """An engine of another GPU with all that was built beside it, and what was said of it."""
     from edge_runtime.cuda.nvrtc import find_nvrtc
 
     try:
@@ -29,19 +33,24 @@ def other_gpu(double, monkeypatch):
             pytest.skip("no NVRTC here knows sm_120")
     except MissingPackageError as error:
         pytest.skip(str(error))
-    monkeypatch.setenv("CUDA_DOUBLE_CAPABILITY", "12.0")
-
-
-def built(bundle, folder, **environment):
+    folder = tmp_path_factory.mktemp("other-gpu")
     done = subprocess.run(
         [sys.executable, "-m", "gasedge", "-q", "build-engine", str(bundle.path), "--fp32",
          "--out", str(folder), "--json"],
         capture_output=True, text=True, check=False,
-        env={**os.environ, **environment},
+        env={**os.environ, "CUDA_DOUBLE_CAPABILITY": OTHER_GPU},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (engine,) = folder.glob("*.engine")
-    return engine, json.loads(done.stdout)["fingerprint"]["builder"], done.stderr
+    return folder, json.loads(done.stdout)["fingerprint"]["builder"]
+
+
+@pytest.fixture
+def engine(double, original, tmp_path, monkeypatch):
+    """A copy of it, on such a GPU."""
+    monkeypatch.setenv("CUDA_DOUBLE_CAPABILITY", OTHER_GPU)
+    shutil.copytree(original[0], tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.glob("*.engine")
+    return path
 
 
 def answered(bundle, engine):
@@ -51,11 +60,11 @@ def answered(bundle, engine):
 
 
 def test_engine_brings_its_own_kernels_and_gives_the_same_masks(
-    bundle, engines, other_gpu, tmp_path, monkeypatch
+    bundle, engines, original, engine, monkeypatch
 ):
-    engine, builder, _ = built(bundle, tmp_path)
-    assert builder["kernels"].startswith("NVRTC ")
-    images = {path.name.partition(".")[0] for path in tmp_path.glob("*.sm_120.*.cubin")}
+    assert original[1]["kernels"].startswith("NVRTC ")
+    assert original[1]["known_answer"] == "passed"  # with these kernels
+    images = {path.name.partition(".")[0] for path in engine.parent.glob("*.sm_120.*.cubin")}
     assert images == set(kernel_sources())
     found, kernels = answered(bundle, engine)
     assert kernels == "built here"
@@ -66,15 +75,14 @@ def test_engine_brings_its_own_kernels_and_gives_the_same_masks(
         assert np.array_equal(a.mask, b.mask)
 
 
-def test_gpu_with_shipped_machine_code_compiles_nothing(double, bundle, tmp_path):
-    _, builder, _ = built(bundle, tmp_path)
-    assert builder["kernels"] == "shipped"
-    assert not list(tmp_path.glob("*.cubin"))
+def test_gpu_with_shipped_machine_code_compiles_nothing(tmp_path):
+    for capability in ("8.7", "9.0", "11.0"):
+        assert build_kernels(tmp_path, capability) == {"kernels": "shipped"}
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_changed_or_lost_kernel_is_never_loaded(bundle, other_gpu, tmp_path):
-    engine, _, _ = built(bundle, tmp_path)
-    kernel = next(tmp_path.glob("gas_cells.*.cubin"))
+def test_changed_or_lost_kernel_is_never_loaded(bundle, engine):
+    kernel = next(engine.parent.glob("gas_cells.*.cubin"))
     whole = kernel.read_bytes()
     kernel.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(IntegrityError, match=r"is not the kernel.*run gasedge build-engine"):
@@ -84,36 +92,28 @@ def test_changed_or_lost_kernel_is_never_loaded(bundle, other_gpu, tmp_path):
         open_engine(bundle, Precision.FP32, engine)
 
 
-def test_kernels_of_an_older_gasedge_ask_for_a_new_engine(bundle, other_gpu, tmp_path):
+def test_kernels_of_an_older_gasedge_ask_for_a_new_engine(bundle, engine, monkeypatch):
     """Their arguments may be others: launching them would read wrong memory."""
-    engine, _, _ = built(bundle, tmp_path)
-    path = fingerprint_path(engine)
-    fields = json.loads(path.read_text())
-    fields["builder"]["kernels_of"] = "0" * 64
-    path.write_text(json.dumps(fields))
+    monkeypatch.setattr(built_kernels, "sources_sha256", lambda: "0" * 64)
     with pytest.raises(EngineMismatchError, match="another version of gasedge"):
         open_engine(bundle, Precision.FP32, engine)
 
 
-def test_without_nvrtc_the_shipped_ptx_serves_and_that_is_said(
-    bundle, other_gpu, tmp_path, monkeypatch, caplog
-):
-    from edge_runtime.cuda import built_kernels, nvrtc
-
+def test_without_nvrtc_the_shipped_ptx_serves_and_that_is_said(tmp_path, monkeypatch, caplog):
     def none_here():
         raise MissingPackageError("no NVRTC here; install it with: pip install nvidia-cuda-nvrtc")
 
     monkeypatch.setattr(nvrtc, "find_nvrtc", none_here)
-    assert built_kernels.build_kernels(tmp_path, "12.0") == {"kernels": "shipped PTX"}
+    assert build_kernels(tmp_path, OTHER_GPU) == {"kernels": "shipped PTX"}
     assert "pip install nvidia-cuda-nvrtc" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 
-def test_engine_that_is_built_anew_brings_its_kernels_along(bundle, other_gpu, tmp_path):
-    engine, _, _ = built(bundle, tmp_path)
-    for kernel in tmp_path.glob("*.cubin"):
-        kernel.unlink()
-    rebuild = EngineRebuild(bundle, Precision.FP32, engine, "its kernels are lost")
-    rebuild.finish()
-    assert read_fingerprint(engine).builder["known_answer"] == "passed"
-    assert answered(bundle, engine)[1] == "built here"
+def test_kernels_go_with_an_engine_that_was_built_aside(bundle, engine, tmp_path):
+    place = tmp_path / "engines"
+    place.mkdir()
+    take_kernels(engine.parent, read_fingerprint(engine), place)
+    assert not list(tmp_path.glob("*.cubin"))
+    for path in (engine, fingerprint_path(engine)):
+        path.replace(place / path.name)
+    assert answered(bundle, place / engine.name)[1] == "built here"

@@ -47,7 +47,8 @@ def test_layouts_of_one_size_share_a_run_and_no_graph(opened):
             for each, one in zip(found, expected, strict=True):
                 assert np.array_equal(each.mask, one.mask)
                 assert np.array_equal(each.cells, one.cells)
-    assert segmenter.graph_counts.warm_ups == 1 + 1  # BGR alone, and the three together
+    # BGR alone, the three in whatever order, and BGR alone again, for the memory has grown
+    assert segmenter.graph_counts.warm_ups == 3
 
 
 def test_only_the_bytes_of_the_layout_go_up(opened, monkeypatch):
