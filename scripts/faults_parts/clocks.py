@@ -30,8 +30,9 @@ def why_no_clock() -> str:
     return "" if shutil.which("cc") else "needs a C compiler: apt-get install gcc libc6-dev"
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(rig: Rig) -> dict[str, str]:
     """A wall clock of the daemon's own; the monotonic one is the machine's."""
+    folder = rig.folder
     library = folder / "step_clock.so"
     built = subprocess.run(
         ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE)],

@@ -5,7 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from . import brokers, cameras, clocks, disks, floods, memory, models, processes, settings
+from . import (
+    brokers,
+    cameras,
+    certificates,
+    clocks,
+    cuda,
+    disks,
+    floods,
+    memory,
+    models,
+    processes,
+    settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +32,12 @@ _ROWS: dict[str, Callable[[], Iterable[Fault]]] = {
     "floods": floods.rows,
     "disk": disks.rows,
     "clock": clocks.rows,
+    "certificates": certificates.rows,
     "memory": memory.rows,
     "configuration": settings.rows,
     "bundles": models.bundles,
     "engines": models.engines,
+    "cuda": cuda.rows,
 }
 NAMES = ("processes", *_ROWS)
 

@@ -68,7 +68,7 @@ class Setting:
     name: str
     camera: bool = False  # the first camera is a stream of ours, not a simulation
     tables: str = ""  # further TOML, with {folder}, {page} and {broker}
-    environment: Callable[[Path], dict[str, str]] | None = None  # of the daemon
+    environment: Callable[[Rig], dict[str, str]] | None = None  # of the daemon
     state: Callable[[Rig], Path] | None = None  # makes [plant] state_dir
     own_bundle: bool = False  # a copy that may be changed, with an older one beside it
     broker: Callable[[Path], Broker] = lambda folder: Broker(folder, that_keeps(folder))
@@ -121,7 +121,7 @@ class Rig(Closing):
         tables = _TABLES + setting.tables
         for name, value in (places | {"broker": self.broker.url}).items():
             tables = tables.replace("{" + name + "}", str(value))
-        environment = setting.environment(folder) if setting.environment else None
+        environment = setting.environment(self) if setting.environment else None
         self.daemon = WatchedDaemon(
             folder,
             self.bundle,
