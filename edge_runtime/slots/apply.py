@@ -109,19 +109,18 @@ def apply_bundle(
         slots = store.read()
         runs = daemon_answers(store.folder)
         wanted_s = config.update.shadow_s if shadow_s is None else shadow_s
-        if slots.active is None:
-            wanted_s = 0.0
-        elif wanted_s and not runs:
-            raise ConfigError(
-                f"{store.folder}: no daemon runs on it, so there are no live frames to try the "
-                "model on: start gasedge run, or give --shadow 0"
-            )
+        wanted_s = 0.0 if slots.active is None else wanted_s
         partial = _new_folder(store)
         try:
             tell("unpack and verify", 0.0)
             candidate = _Candidate(store, config, partial, source)
             if slots.running is not None and candidate.is_in(slots.running):
                 return replace(candidate.applied, outcome="runs already", slot=slots.active or "")
+            if wanted_s and not runs:
+                raise ConfigError(
+                    f"{store.folder}: no daemon runs on it, so there are no live frames to try the "
+                    "model on: start gasedge run, or give --shadow 0"
+                )
             if slots.is_on_trial and slots.other is not None:
                 raise ConfigError(
                     f"{slots.running} is on trial, and what ran before is needed for the way back: "

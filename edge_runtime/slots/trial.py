@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_NICE = 19
+_NICE = 5  # a quarter of a core that the daemon wants for itself, and all that it leaves over
 _TELL_S = 0.5
 _WARM = 3  # runs that are not timed
 

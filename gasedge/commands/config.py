@@ -26,10 +26,11 @@ def check(config: Path) -> None:
         from contract.signing import trusted_bundle
         from edge_runtime.config import check_files, load_daemon_config
         from edge_runtime.model_trust import trust_of
+        from edge_runtime.slots.store import settled
 
         daemon = load_daemon_config(config)
         check_files(daemon)
-        trusted_bundle(daemon.model.bundle, trust_of(daemon)).verify()
+        trusted_bundle(settled(daemon.model).bundle, trust_of(daemon)).verify()
         cameras = ", ".join(camera.name for camera in daemon.camera)
         click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
     elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:
