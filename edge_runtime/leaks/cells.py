@@ -91,7 +91,7 @@ class CellGrid:
         np.equal(mask[self.fit.valid], GAS_SMOKE, out=gas.view(np.bool_))
         if self._counts is not None:
             gas &= self._counts
-        held = np.flatnonzero(self._gas.view(np.uint64).reshape(self.rows, -1).any(1))
+        held = np.flatnonzero(self._gas.view(self._word).reshape(self.rows, -1).any(1))
         if not len(held):
             return None
         band = slice(int(held[0]), int(held[-1]) + 1)  # rows of cells: most masks leave most empty

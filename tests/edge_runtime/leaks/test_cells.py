@@ -23,6 +23,8 @@ def random_mask(height: int, width: int, seed: int = 0):
         ((256, 192), (88, 106)),
         ((512, 416), (1280, 720)),
         ((96, 64), (50, 99)),
+        ((512, 320), (100, 320)),  # 25 columns: an odd number of words
+        ((64, 64), (10, 31)),
     ],
 )
 def test_every_pixel_is_counted_once_with_its_score(network, picture):
@@ -74,3 +76,28 @@ def test_the_box_of_some_cells_is_exact_to_the_pixel(side):
         found = grid.take(mask, mask)
         rows, columns = np.nonzero(found.count)
         assert grid.box(rows, columns) == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+
+
+def test_gas_counted_by_the_backend_is_taken_and_its_pixels_are_the_masks():
+    fit = InputGeometry(width=96, height=64).of(50, 99)
+    mask, score = random_mask(64, 96)
+    counted = CellGrid(fit).take(mask, score)
+    words = counted.count.astype(np.uint32) | counted.score.astype(np.uint32) << 16
+    grid = CellGrid(fit)
+    taken = grid.take(mask, score, words)
+    assert (taken.count == counted.count).all()
+    assert (taken.score == counted.score).all()
+    every = np.ones((grid.rows, grid.columns), bool)
+    assert (grid.kept_pixels(every) == (mask[fit.valid] == GAS_SMOKE)).all()
+    assert grid.take(np.zeros_like(mask), score, np.zeros_like(words)) is None
+    assert not grid.kept_pixels(every).any()  # nothing of the mask before is left
+
+
+def test_where_pixels_never_count_the_backends_cells_are_not_believed():
+    fit = InputGeometry(width=64, height=64).of(64, 64)
+    counts = np.ones((64, 64), bool)
+    counts[:, :32] = False
+    mask, score = np.full((64, 64), GAS_SMOKE, np.uint8), np.full((64, 64), 9, np.uint8)
+    words = np.full((16, 16), 16 | (16 * 9) << 16, np.uint32)
+    found = CellGrid(fit, counts).take(mask, score, words)
+    assert found.count.sum() == 32 * 64
