@@ -17,6 +17,7 @@ from contract.plain_file import read_plain
 from contract.signing import Revoked, Trust
 from contract.signing_key import read_public_keys
 from contract.signing_revocation import read_revocations
+from edge_runtime.slots.store import SlotStore, is_slots_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,14 +47,18 @@ def trust_of(config: DaemonConfig) -> Trust:
 
     Raises:
         ConfigError: when no key is configured or one cannot be read.
-        IntegrityError: when the list of what is revoked, or the kept counter, cannot be believed.
+        IntegrityError: when the list of what is revoked, or the kept counter, or the slots' file
+            cannot be believed.
     """
     if not config.trust.keys:
         raise ConfigError(NO_KEYS)
     keys = read_public_keys(config.trust.keys)
     listed = config.trust.revoked
     revoked = Revoked() if listed is None else read_revocations(listed, keys).revoked
-    return Trust(keys, revoked, kept_counter(config.plant.state_dir))
+    least = kept_counter(config.plant.state_dir)
+    if is_slots_folder(config.model.bundle):
+        least = max(least, SlotStore(config.model.bundle).read().least_counter)
+    return Trust(keys, revoked, least)
 
 
 def kept_counter(folder: Path | None) -> int:
