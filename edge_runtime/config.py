@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "SETTINGS",
     "CameraConfig",
     "DaemonConfig",
     "DriftConfig",
@@ -37,9 +38,12 @@ __all__ = [
     "ModelConfig",
     "TrustConfig",
     "check_files",
+    "kept_settings",
     "load_daemon_config",
 ]
 
+SETTINGS = "settings.json"
+"""File in which the parent of `gasedge run` keeps what it read, for its children."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -242,6 +246,23 @@ def load_daemon_config(
         for each in config.camera
     )
     return _below(folder, config).model_copy(update={"camera": cameras})
+
+
+def kept_settings(path: Path) -> DaemonConfig:
+    """What the parent of `gasedge run` read when it began, so that all its children agree.
+
+    Args:
+        path: `SETTINGS` in the folder of the parent alone, or a configuration.
+
+    Raises:
+        ConfigError: as `load_daemon_config`.
+    """
+    if path.name != SETTINGS:
+        return load_daemon_config(path)
+    try:
+        return DaemonConfig.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); start gasedge run anew") from error
 
 
 def check_files(config: DaemonConfig) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from contract.errors import GasedgeError
 from contract.packages import need
 from edge_runtime.beat import HUNG, Beat
-from edge_runtime.config import load_daemon_config
+from edge_runtime.config import kept_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         format=f"%(asctime)s %(levelname)s {given.role} %(name)s: %(message)s",
     )
     try:
-        config = load_daemon_config(given.config)
+        config = kept_settings(given.config)
         if given.role == "plant":
             return _plant(config, given.folder / SOCKET)
         if given.role == "opcua":

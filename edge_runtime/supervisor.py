@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ConfigError
 from edge_runtime.beat import SERVING
 from edge_runtime.child_process import end_group, python_command
-from edge_runtime.config import load_daemon_config
+from edge_runtime.config import SETTINGS, load_daemon_config
 from edge_runtime.device.feeding import Feeding, Progress
 from edge_runtime.device.health import PREFIX, mark_progress
 from edge_runtime.device.memory import allowed_bytes, resident_bytes
@@ -183,7 +183,9 @@ def supervise(
         manager = cleanup.enter_context(Notifier())
         # made by mkdtemp with mode 0700: nobody else may speak to the plant process
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
-        common = [str(config), "--folder", str(folder), "--log", str(log_level)]
+        kept = folder / SETTINGS  # a file that somebody writes just then keeps no child from coming
+        kept.write_text(settings.model_dump_json(), encoding="utf-8")
+        common = [str(kept), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
         beside = [("plant", ()), ("frames", frames), *((role, ()) for role in _beside(settings))]

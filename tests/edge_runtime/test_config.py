@@ -267,3 +267,19 @@ def test_the_settings_that_the_document_of_alarms_shows_are_valid(config):
     (camera,) = watched_cameras(loaded)
     assert dict(camera.zones)["flare"].suppressed
     assert loaded.plant.outbox_mb == 64
+
+
+def test_what_the_parent_read_is_what_its_children_get(tmp_path, monkeypatch):
+    from edge_runtime.config import SETTINGS, kept_settings
+
+    example = Path(__file__).parents[2] / "docs" / "examples" / "daemon.toml"
+    monkeypatch.setenv("GASEDGE__MODEL__THREADS", "3")
+    read = load_daemon_config(example)
+    kept = tmp_path / SETTINGS
+    kept.write_text(read.model_dump_json())
+    monkeypatch.setenv("GASEDGE__MODEL__THREADS", "5")  # nor does this reach them any more
+    assert kept_settings(kept) == read
+    assert kept_settings(kept).sha256 == read.sha256
+    kept.write_text("{")
+    with pytest.raises(ConfigError, match="start gasedge run anew"):
+        kept_settings(kept)

@@ -150,6 +150,17 @@ def test_a_killed_plant_process_is_started_again_while_the_frames_go_on(daemon):
     assert running.registers()[HEARTBEAT] > beats
 
 
+def test_a_configuration_that_is_broken_under_way_keeps_no_process_from_coming_back(daemon):
+    running = daemon()
+    wait_for(lambda: running.quality_is(Quality.UNCERTAIN), 40)
+    config = running.log.with_name("daemon.toml")
+    config.write_text(config.read_text()[:40])
+    for role in ("frames", "plant"):
+        os.kill(running.child(role), signal.SIGKILL)
+    wait_for(lambda: not running.quality_is(Quality.UNCERTAIN), 5)
+    wait_for(lambda: running.quality_is(Quality.UNCERTAIN), 60)
+
+
 def test_a_killed_parent_takes_its_children_with_it(daemon):
     running = daemon()
     children = [running.child("frames"), running.child("plant")]
