@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from contract.errors import InputError
+from edge_runtime.pixels import Layout, bgr_of, layout_of
 from edge_runtime.sources.cameras import camera_shots
 from edge_runtime.sources.decoder import Decoder
 from edge_runtime.sources.gstreamer import has_elements, raw_pictures
@@ -171,6 +172,24 @@ def test_colour_of_every_form_comes_as_bgr(form: str):
 
 
 @needs_gstreamer
+@pytest.mark.parametrize("width", [64, 70])  # rows that are padded, too
+def test_nv12_stays_as_it_comes_where_a_gpu_takes_it(width: int):
+    elements = [
+        "videotestsrc is-live=true pattern=smpte",
+        f"video/x-raw,format=NV12,width={width},height=46",
+    ]
+    found = []
+    for native in (True, False):
+        pictures = raw_pictures(elements, where="csi:0", native=native)
+        found.append(next(pictures)[0])
+        pictures.close()
+    assert layout_of(found[0]) is Layout.NV12
+    assert found[0].pixels.shape == (69, width)
+    # the bars above stand still, the snow below does not
+    assert np.array_equal(bgr_of(found[0])[:28], found[1][:28])
+
+
+@needs_gstreamer
 @pytest.mark.parametrize(("form", "kind"), [("GRAY8", np.uint8), ("GRAY16_LE", np.uint16)])
 def test_grey_comes_with_all_its_bits(form: str, kind):
     elements = [
@@ -227,6 +246,12 @@ def test_a_jetson_scales_on_the_chip_before_the_copy():
     ):
         assert line[-2:] == ["nvvidconv", "video/x-raw,format=BGRx,width=640,height=480"]
     assert rtsp_pipeline(parse_source("rtsp://h/x"))[-1] == "video/x-raw,format=BGRx"
+    for line in (
+        csi_pipeline(parse_source("csi:1?width=640&height=480"), native=True),
+        rtsp_pipeline(parse_source("rtsp://h/x#width=640&height=480"), native=True),
+        v4l2_pipeline(parse_source("v4l2:/dev/video0?width=640&height=480"), native=True),
+    ):
+        assert line[-2:] == ["nvvidconv", "video/x-raw,format=NV12,width=640,height=480"]
 
 
 @pytest.fixture
@@ -251,6 +276,16 @@ def test_a_gige_vision_camera_gives_its_pictures(gige_camera, slot, options: str
     if options:  # without a range it is asked for colour, which it offers, too
         assert (frame.picture == frame.picture[..., :1]).all()
     assert frame.picture.max() - frame.picture.min() > 200  # its test picture is a ramp
+
+
+def test_a_grey_gige_vision_camera_stays_grey_where_a_gpu_takes_it(gige_camera, slot):
+    uri = parse_source("genicam:127.0.0.1?range=0-65535&width=512&height=512")
+    with CameraReader("north", uri, slot, native=True) as reader:
+        wait_for(lambda: reader.status.captured > 2, 20)
+        picture = slot.take().picture
+    assert layout_of(picture) is Layout.GREY
+    assert picture.pixels.shape == (512, 512)
+    assert int(picture.pixels.max()) - int(picture.pixels.min()) > 200
 
 
 def test_a_gige_vision_camera_whose_cable_is_drawn_is_left_and_found_again(gige_camera, slot):
