@@ -1,0 +1,157 @@
+"""Every command of the operations guide does what the guide says, in the order in which it stands.
+
+The folders of a device are put below a folder of the test's, and `sudo` is left out. Commands of
+systemd are not run: what they act on must be a unit that `gasedge install` has written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contract.camera_health import HealthCode
+from tests.plant.waiting import free_port
+from tests.project.source_tree import ROOT
+
+GUIDE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.splitlines()
+    if line
+]
+(CONFIGURATION,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+NOT_HERE = ("systemctl", "journalctl")
+FOLDERS = ("/etc/gasedge", "/var/lib/gasedge")
+CAMERA = "sim:seed=3&width=128&height=96&fps=4"
+
+
+class Device:
+    """A folder that stands for the device's root and for the release machine."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.root = folder / "device"
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.root.mkdir()
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        }
+        self.daemon = None
+        self.command = []
+        self.not_run = []
+
+    def below(self, text):
+        for folder in FOLDERS:
+            text = text.replace(f" {folder}", f" {self.root}{folder}")
+        return text.replace("--directory /", f"--directory {self.root}")
+
+    def run(self, line):
+        line = re.sub(r"^sudo( -E)? ", "", line)
+        if line.startswith(NOT_HERE):
+            self.not_run.append(line)
+            if line == "systemctl stop gasedge":
+                self.stop()
+            elif line == "systemctl start gasedge":
+                self.start()
+            return
+        line = self.below(line)
+        if line.startswith("gasedge install"):
+            line += f" --root {self.root}"
+        if line.startswith("gasedge run"):
+            self.command = line.split()
+            self.start()
+            return
+        if line.startswith("export "):
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.environment[name] = self.shell(f"printf %s {value}").stdout
+            return
+        done = self.shell(line)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        if line.startswith("cp keys/signing.pub"):
+            self.configure()
+
+    def shell(self, line):
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.work,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def configure(self):
+        text = CONFIGURATION
+        for folder in FOLDERS:
+            text = text.replace(f'"{folder}', f'"{self.root}{folder}')
+        text = re.sub(r'source = ".*"', f'source = "{CAMERA}"', text)
+        text = re.sub(r"port = \d+", lambda _: f"port = {free_port()}", text)
+        text = text.replace("[plant.opcua]\n", f"[plant.opcua]\nport = {free_port()}\n")
+        text += "[update]\nshadow_s = 5\nleast_frames = 2\n"  # a plant takes a minute
+        (self.root / "etc" / "gasedge" / "clients").mkdir()
+        (self.root / "etc" / "gasedge" / "daemon.toml").write_text(text)
+
+    def start(self):
+        """As systemd would; ready once every process serves."""
+        with (self.folder / "daemon.log").open("ab") as log:
+            self.daemon = subprocess.Popen(
+                self.command, cwd=self.work, env=self.environment, stderr=log
+            )
+        until_s = time.monotonic() + 120
+        while self.shell("gasedge health").returncode:
+            assert self.daemon.poll() is None, (self.folder / "daemon.log").read_text()
+            assert time.monotonic() < until_s, (self.folder / "daemon.log").read_text()
+            time.sleep(0.2)
+
+    def stop(self):
+        if self.daemon is None:
+            return
+        self.daemon.terminate()
+        try:
+            assert self.daemon.wait(60) == 0, (self.folder / "daemon.log").read_text()
+        finally:
+            self.daemon.kill()
+            self.daemon.wait()
+            self.daemon = None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_command_of_the_guide_runs_in_order(tmp_path):
+    for module in ("openvino", "asyncua", "aiohttp"):
+        pytest.importorskip(module)
+    for program in ("openssl", "tar", "bash"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} here")
+    device = Device(tmp_path)
+    try:
+        for line in COMMANDS:
+            device.run(line)
+    finally:
+        device.stop()
+    unit = device.root / "etc" / "systemd" / "system" / "gasedge.service"
+    assert unit.is_file()
+    assert {line.split()[-1] for line in device.not_run if "daemon-reload" not in line} <= {
+        "gasedge",
+        "today",
+    }
+    assert (device.work / "audit.jsonl").stat().st_size > 0
+
+
+@pytest.mark.parametrize("bit", [each.name for each in HealthCode])
+def test_guide_says_what_to_do_about_every_health_bit(bit):
+    rows = [line for line in GUIDE.splitlines() if line.startswith("| ")]
+    assert any(bit in re.split(r"[ ,|]+", line.split("|")[1]) for line in rows), bit
+
+
+def test_configuration_of_the_guide_names_every_folder_that_the_backup_holds():
+    absolute = re.findall(r'"(/[^"]+)"', CONFIGURATION)
+    assert all(path.startswith(FOLDERS) for path in absolute)
