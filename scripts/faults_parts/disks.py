@@ -28,7 +28,7 @@ __all__ = ["rows"]
 _PAGE = 4096
 _SMALL_MB = 24  # the smallest that ext4 likes
 _START_S = 15.0  # of the plant process, on a busy machine
-_WAIT_S = 9.0  # until an alarm of the second camera must be written down
+_LOOK_S = 30.0  # between two looks of the device at its disk, which cost a write each
 
 
 def why_no_disk() -> str:
@@ -58,34 +58,35 @@ def _do(*words: object) -> str:
     return done.stdout.strip()
 
 
-_SMALL = Setting("disk", state=_disk)
+_SMALL = Setting("disk", state=_disk, tables="[device]\ndisk_free_mb = 4\n")
 _ANY = Setting("file")
 
 
 def rows() -> Iterator[Fault]:
     """One for each thing that a disk may do."""
-    told = HealthCode.NOT_KEPT
     yield Fault(
         "disk",
         "full",
-        "another file takes every byte that becomes free",
+        f"another file takes every byte that becomes free; looked at each {_LOOK_S:.0f} s",
         _SMALL,
         _full,
         Shown.TOLD,
-        told,
-        hold_s=_WAIT_S + 4,
-        patience_s=_WAIT_S,
+        HealthCode.DEVICE,
+        hold_s=_LOOK_S + 6,
+        told_in_s=_LOOK_S + 2,
         needs=why_no_disk,
     )
     yield Fault(
         "disk",
         "hangs",
-        "the file system is frozen: what is written waits",
+        f"the file system is frozen: what is written waits; looked at each {_LOOK_S:.0f} s",
         _SMALL,
         _hangs,
         Shown.HONEST,
+        seen=HealthCode.DEVICE,
         other=Shown.HONEST,
-        hold_s=8.0,
+        hold_s=_LOOK_S + 8,
+        told_in_s=_LOOK_S + 6,
         recover_s=60.0,
         needs=why_no_disk,
     )
@@ -95,11 +96,11 @@ def rows() -> Iterator[Fault]:
         "it is remounted while the plant process is killed and starts anew",
         _SMALL,
         _read_only,
-        Shown.TOLD,
-        told,
+        Shown.HONEST,
+        seen=HealthCode.NOT_KEPT,
         other=Shown.HONEST,
         hold_s=_START_S + 8,
-        patience_s=_START_S,
+        told_in_s=_START_S,
         recover_s=90.0,
         needs=why_no_disk,
     )

@@ -36,7 +36,7 @@ class Fault:
     told: HealthCode = field(default=HealthCode(0))  # bits that stand with it
     seen: HealthCode = field(default=HealthCode(0))  # bits that stand for a moment at least
     other: Shown = Shown.WATCHED  # of the second camera
-    patience_s: float = PATIENCE_S
+    told_in_s: float = PATIENCE_S  # bits, where the state itself does not change
     destroys: bool = False  # the only copy of records: then their loss must be told
     hold_s: float = 4.0
     recover_s: float = 30.0

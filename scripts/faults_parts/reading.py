@@ -154,7 +154,7 @@ def judge(
     *,
     begin_s: float,
     end_s: float,
-    patience_s: float = PATIENCE_S,
+    told_in_s: float = PATIENCE_S,
 ) -> Judged:
     """Judge what was read of a camera while a fault stood.
 
@@ -164,7 +164,7 @@ def judge(
         told: bits that must stand with it.
         begin_s: of the fault, monotonic.
         end_s: of the fault.
-        patience_s: from when on it must be right.
+        told_in_s: how long bits may take where the state itself does not change.
     """
     first = next((r for r in readings if r.at_s >= begin_s and right.fits(r, told)), None)
     judged = [r for r in readings if begin_s <= r.at_s <= end_s]
@@ -172,16 +172,16 @@ def judge(
         return Judged(None, str(judged[-1]) if judged else "nothing was read", is_right=False)
     detected_s = first.at_s - begin_s
     if right.goes_on:
-        since_s: float | None = None  # when it stopped to be right, beyond what it takes to be so
+        since_s: float | None = None  # since when it is not watched
         late_s, what = 0.0, ""
-        for reading in judged[judged.index(first) :] if told else judged:
-            if right.fits(reading, told):
+        for reading in judged:
+            if reading.is_watched:
                 since_s = None
                 continue
             since_s = reading.at_s if since_s is None else since_s
             if reading.at_s - since_s >= late_s:
                 late_s, what = reading.at_s - since_s, str(reading)
-        is_right = late_s <= patience_s and (not told or detected_s <= patience_s + _WITHIN_S)
+        is_right = late_s <= PATIENCE_S and (not told or detected_s <= told_in_s + _WITHIN_S)
         said = str(first) + (f" ({what} for {late_s:.1f} s)" if what else "")
         return Judged(detected_s, said, is_right)
     if right is Shown.HONEST:
@@ -189,9 +189,9 @@ def judge(
         away_s = None if wrong is None else wrong.at_s - begin_s
         false = [r for r in judged if r.is_false]
         return Judged(away_s, str(false[0]) if false else _course(judged), is_right=not false)
-    latest_s = begin_s + patience_s + _WITHIN_S
+    latest_s = begin_s + PATIENCE_S + _WITHIN_S
     for reading in judged:
         if reading.at_s >= latest_s and not right.fits(reading, told):
             said = f"{reading} after {reading.at_s - begin_s:.1f} s"
             return Judged(detected_s, said, is_right=False)
-    return Judged(detected_s, str(first), is_right=detected_s <= patience_s + _WITHIN_S)
+    return Judged(detected_s, str(first), is_right=detected_s <= PATIENCE_S + _WITHIN_S)

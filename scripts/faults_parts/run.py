@@ -66,14 +66,14 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
             end_s = time.monotonic()
     except WrongError as error:
         complaints.append(str(error))
-    limits = {"begin_s": begin_s, "end_s": end_s, "patience_s": fault.patience_s}
+    limits = {"begin_s": begin_s, "end_s": end_s, "told_in_s": fault.told_in_s}
     first = judge(rig.watch.readings(1), fault.shown, fault.told, **limits)
     second = judge(rig.watch.readings(2), fault.other, HealthCode(0), **limits)
     for name, judged in (("camera 1", first), ("camera 2", second)):
         if not judged.is_right:
             complaints.append(f"{name}: {judged.shown}")
     seen_s = _seen_s(rig.watch.readings(1), fault.seen, begin_s)
-    if seen_s is None or seen_s > fault.patience_s:
+    if seen_s is None or seen_s > fault.told_in_s:
         complaints.append(f"{fault.seen.name} was not told in time")
     recovered_s: float | None = None
     try:
@@ -88,6 +88,7 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
     if fault.destroys:
         if lost and not rig.said("were lost") and not rig.said("was broken"):
             complaints.append("the loss was not told")
+        lost = [f"what only that place held, and it is told: {each}" for each in lost[:1]]
     else:
         complaints += lost
     return Outcome(

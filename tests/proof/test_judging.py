@@ -80,6 +80,16 @@ def test_what_must_go_on_may_be_late_for_two_seconds_and_no_longer():
     assert not judged(long, Shown.WATCHED).is_right
 
 
+def test_what_is_told_beside_a_state_may_take_its_time_but_the_state_may_not():
+    told = HealthCode.DEVICE
+    readings = [reading(0.1), reading(5.0, code=told), reading(9.0, code=told)]
+    limits = {"begin_s": 0.0, "end_s": 10.0}
+    assert not judge(readings, Shown.TOLD, told, **limits).is_right
+    assert judge(readings, Shown.TOLD, told, **limits, told_in_s=6.0).is_right
+    blind = [reading(0.1), unknown(1.0), unknown(4.0), *readings[1:]]
+    assert not judge(blind, Shown.TOLD, told, **limits, told_in_s=6.0).is_right
+
+
 def test_a_state_believed_while_the_heartbeat_stands_is_false_whatever_the_fault():
     assert reading(1.0, still_s=3.5).is_false
     assert not judged([reading(0.1), reading(5.0, still_s=4.0)], Shown.HONEST).is_right
