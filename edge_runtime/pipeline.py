@@ -162,6 +162,7 @@ class Pipeline:
         self._arrived = threading.Event()
         self._may_replay = threading.Event()
         self._busy_since_s: float | None = None
+        self._told_s: float | None = None  # when the status thread last came round
         self._broken = False
         self.failure = ""  # of the backend, where it ended `run`
         self._succession = Succession()
