@@ -70,6 +70,7 @@ class Comparison:
     update: UpdateConfig
     cameras: Sequence[str]
     golden_gas: float | None = None  # share of the golden gas that the new one finds, 0..1
+    cpu_share: float | None = None  # of one core that the shadow run used
     found: dict[str, CameraAgreement] = field(default_factory=dict)
     running_ms: list[float] = field(default_factory=list)  # a frame, both in the same process
     new_ms: list[float] = field(default_factory=list)
@@ -135,6 +136,7 @@ class Comparison:
             "golden_gas_found": self.golden_gas,
             "running_frame_ms": _median(self.running_ms),
             "new_frame_ms": _median(self.new_ms),
+            "cpu_share": self.cpu_share,
             "faults": self.faults(),
         }
 

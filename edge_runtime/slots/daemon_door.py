@@ -48,6 +48,11 @@ def asked(folder: Path, **wish: str) -> dict[str, Any]:
         with _connected(folder) as (door, answers):
             door.sendall(json.dumps(wish).encode() + b"\n")
             line = answers.readline()
+    except TimeoutError as error:
+        raise InputError(
+            f"the daemon does not answer within {_PATIENCE_S:g} s; look again by gasedge apply "
+            "--status"
+        ) from error
     except OSError as error:
         raise InputError(_GONE) from error
     if not line:

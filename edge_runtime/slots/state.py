@@ -9,15 +9,16 @@ is found out without its help.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import ConfigError
 
-__all__ = ["SLOT_NAMES", "Condition", "Event", "SlotFacts", "Slots"]
+__all__ = ["SLOT_NAMES", "Condition", "Event", "SlotFacts", "SlotName", "Slots"]
 
-SLOT_NAMES = ("slot-a", "slot-b")
+SlotName = Literal["slot-a", "slot-b"]
+SLOT_NAMES: tuple[SlotName, SlotName] = ("slot-a", "slot-b")
 _KEPT = 500  # events
 
 _Forbid = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +41,8 @@ class SlotFacts(BaseModel):
     model_id: str
     manifest_sha256: str
     rollback_counter: Annotated[int, Field(ge=0)]
-    engine: str | None = None  # file in the slot's folder
+    # file in the slot's folder
+    engine: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+\.engine$")] | None = None
     condition: Condition = Condition.STAGED
     reason: str = ""  # why it failed
     frame_ms: float | None = None  # a run's time before this one took over, of the one before
@@ -70,8 +72,8 @@ class Slots(BaseModel):
     model_config = _Forbid
 
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
-    active: str | None = None
-    slots: dict[str, SlotFacts] = {}
+    active: SlotName | None = None
+    slots: dict[SlotName, SlotFacts] = {}
     starts: Annotated[int, Field(ge=0)] = 0  # in a row, of the slot on trial, that were no good
     least_counter: Annotated[int, Field(ge=0)] = 0  # of models that may still be applied
     history: tuple[Event, ...] = ()
@@ -87,18 +89,18 @@ class Slots(BaseModel):
         return self.running is not None and self.running.condition is Condition.TRIAL
 
     @property
-    def idle(self) -> str:
+    def idle(self) -> SlotName:
         """The slot that does not run."""
         return SLOT_NAMES[1] if self.active == SLOT_NAMES[0] else SLOT_NAMES[0]
 
     @property
-    def other(self) -> str | None:
+    def other(self) -> SlotName | None:
         """The slot to go back to, if what it holds ran before and did not fail."""
         facts = self.slots.get(self.idle)
         usable = facts is not None and facts.condition in (Condition.GOOD, Condition.TRIAL)
         return self.idle if usable and self.active else None
 
-    def emptied(self, slot: str) -> Slots:
+    def emptied(self, slot: SlotName) -> Slots:
         """Before a slot's folder is replaced: nobody may go back to it any more.
 
         Raises:
@@ -109,13 +111,13 @@ class Slots(BaseModel):
         kept = {name: facts for name, facts in self.slots.items() if name != slot}
         return self.model_copy(update={"slots": kept})
 
-    def staged(self, slot: str, facts: SlotFacts, *, who: str, at: str) -> Slots:
+    def staged(self, slot: SlotName, facts: SlotFacts, *, who: str, at: str) -> Slots:
         """A verified and tested model stands in `slot`."""
         told = self._told("staged", at, slot=slot, new=str(facts), who=who)
         return told.with_slot(slot, facts)
 
     def switched(
-        self, slot: str, *, who: str, at: str, why: str = "", frame_ms: float | None = None
+        self, slot: SlotName, *, who: str, at: str, why: str = "", frame_ms: float | None = None
     ) -> Slots:
         """`slot` runs from now on, on trial unless it was good before.
 
@@ -195,7 +197,7 @@ class Slots(BaseModel):
             told = told.with_slot(self.active, facts.model_copy(update=failed))
         return told.model_copy(update={"active": target, "starts": 0})
 
-    def failed(self, slot: str, why: str, *, at: str, who: str = "") -> Slots:
+    def failed(self, slot: SlotName, why: str, *, at: str, who: str = "") -> Slots:
         """What stands in `slot` did not pass; it is never gone back to."""
         facts = self.slots.get(slot)
         if facts is None:
@@ -208,7 +210,7 @@ class Slots(BaseModel):
         """A model was not even staged."""
         return self._told("refused", at, new=model, who=who, reason=why)
 
-    def with_slot(self, slot: str, facts: SlotFacts) -> Slots:
+    def with_slot(self, slot: SlotName, facts: SlotFacts) -> Slots:
         """The same with other facts of a slot."""
         return self.model_copy(update={"slots": {**self.slots, slot: facts}})
 

@@ -123,10 +123,12 @@ def _shadow(
     """Compare live frames for so long; compute for no more than the configured share of it."""
     share = config.update.shadow_share
     begin_s = told_s = time.monotonic()
+    cpu_begin_s = time.process_time()
     compared = 0
     for taken in frames_of(config.model.bundle):
         now_s = time.monotonic()
         if now_s - begin_s >= shadow_s:
+            comparison.cpu_share = (time.process_time() - cpu_begin_s) / (now_s - begin_s)
             return
         if now_s - told_s >= _TELL_S:
             told_s = now_s

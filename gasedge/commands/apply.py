@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict
@@ -129,18 +130,24 @@ def _trial_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _show_status(config: DaemonConfig, *, as_json: bool) -> int:
+    from contract.errors import InputError
     from edge_runtime.slots.apply import store_of
-    from edge_runtime.slots.daemon_door import daemon_answers
+    from edge_runtime.slots.daemon_door import asked, daemon_answers
 
     store = store_of(config)
-    slots, runs = store.read(), daemon_answers(store.folder)
+    slots, runs, good_s = store.read(), daemon_answers(store.folder), None
+    if runs:
+        with contextlib.suppress(InputError):  # it ended meanwhile
+            good_s = asked(store.folder, ask="standing")["good_s"]
     if as_json:
-        click.echo(_slots_json(slots, daemon_runs=runs))
+        click.echo(_slots_json(slots, daemon_runs=runs, trial_s=good_s))
         return 0
     click.echo(f"{store.folder}: {'a daemon runs' if runs else 'no daemon runs'} on it")
     for name, facts in sorted(slots.slots.items()):
         mark = "active" if name == slots.active else "idle"
         reason = f": {facts.reason}" if facts.reason else ""
+        if name == slots.active and good_s is not None:
+            reason = f", {good_s:.0f} of {config.update.probation_s:.0f} s"
         click.echo(
             f"{name} {mark:<6} {facts}, counter {facts.rollback_counter}, "
             f"{facts.condition.value}{reason}"

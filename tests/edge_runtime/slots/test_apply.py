@@ -314,12 +314,12 @@ def test_a_model_that_takes_its_process_down_goes_back_by_itself(
     later(tiny_bundle, "second")
     applied(device, "second.gasedge", "--shadow", "0")
     daemon = start(device)
-    for _ in range(2):  # crash_starts
+    for number in (1, 2):  # crash_starts
+        wait_for(lambda count=number: status(device)["starts"] == count, 60)
         frames = daemon.child("frames")
-        wait_for(lambda: status(device)["starts"] > 0, 40)
         os.kill(frames, signal.SIGKILL)
         wait_for(lambda pid=frames: daemon.child("frames") != pid, 40)
-    wait_for(lambda: running_model(device) == "tiny", 40)
+    wait_for(lambda: running_model(device) == "tiny", 60)
     wait_for(lambda: daemon.quality_is(Quality.UNCERTAIN), 40)
     found = status(device)
     assert found["slots"]["slot-b"]["condition"] == "failed"
