@@ -172,7 +172,7 @@ class GuardedServer(InternalServer):  # type: ignore[misc]
         self.max_subscriptions = 4 * max_clients
         self.max_lifetime_count = 1_000
         self.max_keep_alive_count = 300
-        self.max_unacked_messages_per_subscription = 20
+        self.max_unacked_messages_per_subscription = 0  # none is ever sent again
         self.max_monitored_item_queue_size = 20
         subscribe = self.subscription_service.create_subscription
 
@@ -223,6 +223,11 @@ class _GuardedProtocol(OPCUAProtocol):  # type: ignore[misc]
     """A connection that ends when the client sends nonsense or fetches nothing."""
 
     _buffer: bytes
+
+    def connection_lost(self, ex: BaseException | None) -> None:
+        if self.processor is not None:  # no other connection could take over what it leaves
+            self.processor._should_close_session_on_transport_loss = lambda: True  # noqa: SLF001
+        super().connection_lost(ex)
 
     def data_received(self, data: bytes) -> None:
         if self.transport is None:  # turned away: there was no place

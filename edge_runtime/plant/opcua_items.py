@@ -18,6 +18,8 @@ __all__ = ["BoundedItems"]
 
 _CODES = ua.StatusCodes
 _MAX_ITEMS = 16_000  # of all clients: every node of 16 cameras for each of eight
+_MAX_ITEMS_EACH = 3_000  # of one subscription: what it tells is put into bytes at one go
+_MAX_ALIKE = 4  # of one subscription, on the same attribute
 _MAX_EVENT_ITEMS = 4  # of one subscription
 _EVENT_QUEUE = 500  # a refresh of all alarms of 16 cameras, twice over
 _ValueFilter = ua.uaprotocol_auto.DataChangeFilter  # as it comes over the wire; `ua` has a subclass
@@ -42,14 +44,29 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             len(each.monitored_item_srv._monitored_items)  # noqa: SLF001 - no other way
             for each in self._subscriptions.values()
         )
-        if held + len(params.ItemsToCreate) > _MAX_ITEMS:
+        asked = len(params.ItemsToCreate)
+        if held + asked > _MAX_ITEMS or len(self._monitored_items) + asked > _MAX_ITEMS_EACH:
             raise ServiceError(_CODES.BadTooManyMonitoredItems)
         return await super().create_monitored_items(params)
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
         if not _hides_nothing(params.RequestedParameters.Filter):
             return _refused(_CODES.BadMonitoredItemFilterUnsupported)
+        place = params.ItemToMonitor
+        node = self.aspace.get(place.NodeId)
+        attribute = None if node is None else node.attributes.get(place.AttributeId)
+        if attribute is not None:
+            told = attribute.datachange_callbacks.values()
+            if sum(each.__self__ is self for each in told) >= _MAX_ALIKE:
+                return _refused(_CODES.BadTooManyMonitoredItems)
+        if self._is_large(place.NodeId):
+            params.RequestedParameters.QueueSize = 1
         return await super()._create_data_change_monitored_item(params)
+
+    def _is_large(self, node: Any) -> bool:
+        """Whether a value is of a type that masks and schemas are of."""
+        kind = self.aspace.read_attribute_value(node, ua.AttributeIds.DataType).Value
+        return kind is not None and kind.Value == ua.NodeId(ua.ObjectIds.ByteString)
 
     def _create_events_monitored_item(self, params: Any) -> Any:
         held = sum(len(numbers) for numbers in self._monitored_events.values())

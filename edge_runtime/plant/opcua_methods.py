@@ -6,6 +6,7 @@ desk answers becomes the status that Part 9 names for it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncua import ua
@@ -170,6 +171,7 @@ class Methods:
         if item is not None and item not in items:
             return int(_CODES.BadMonitoredItemIdInvalid)
         await self._conditions.refresh(subscription, item)
+        await asyncio.sleep(0)  # a request may hold hundreds of them
         return int(_CODES.Good)
 
 

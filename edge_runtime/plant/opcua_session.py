@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["PlantSession"]
 
 
+_MAX_ANSWER = 4 << 20  # bytes of values
+_MAX_BROWSED = 2_000  # nodes in one request
+_MAX_REFERENCES = 20_000  # of all of them
+_MAX_ACKNOWLEDGED = 1_000  # notifications in one request
+
+
 class PlantSession(InternalSession):  # type: ignore[misc]
-    """A session that cannot touch the subscriptions of others, whose numbers can be guessed."""
+    """A session that cannot touch the subscriptions of others, whose numbers can be guessed.
+
+    What it asks for is bounded: one small request could name a large value thousands of times.
+    """
 
     def activate_session(self, params: Any, peer_certificate: bytes | None) -> Any:
         """Log in; the doorkeeper is told where from."""
@@ -41,6 +50,26 @@ class PlantSession(InternalSession):  # type: ignore[misc]
             raise ServiceError(ua.StatusCodes.BadUserAccessDenied)
         caller = Caller(user.name or "anonymous", role, self.origin, self.session_id)
         return await self.iserver.methods.call(caller, params)
+
+    async def read(self, params: Any) -> Any:
+        """Read values, unless they are too many bytes."""
+        values = await super().read(params)
+        if sum(_bytes_of(each.Value) for each in values) > _MAX_ANSWER:
+            raise ServiceError(ua.StatusCodes.BadResponseTooLarge)
+        return values
+
+    async def browse(self, params: Any) -> Any:
+        """Look at references, unless they are too many."""
+        if len(params.NodesToBrowse) > _MAX_BROWSED:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+        found: list[Any] = []
+        left = _MAX_REFERENCES
+        for each in params.NodesToBrowse:
+            found += await super().browse(ua.BrowseParameters(params.View, 0, [each]))
+            left -= len(found[-1].References)
+            if left < 0:
+                raise ServiceError(ua.StatusCodes.BadResponseTooLarge)
+        return found
 
     async def delete_subscriptions(self, ids: list[int]) -> Any:
         """Delete subscriptions of this session."""
@@ -78,8 +107,9 @@ class PlantSession(InternalSession):  # type: ignore[misc]
         return super().modify_subscription(self._own(params))
 
     def republish(self, params: Any) -> Any:
-        """Send a notification of a subscription of this session again."""
-        return super().republish(self._own(params))
+        """Refuse: none is kept, for no subscription outlives the connection that it was sent on."""
+        self._own(params)
+        raise ServiceError(ua.StatusCodes.BadMessageNotAvailable)
 
     async def transfer_subscriptions(self, params: Any, callback: Any) -> Any:
         """Refuse: a subscription stays with the session that made it."""
@@ -89,6 +119,8 @@ class PlantSession(InternalSession):  # type: ignore[misc]
     def publish(self, acks: Iterable[Any] | None = None) -> Any:
         """Acknowledge notifications of this session's subscriptions, and wait for more."""
         asked = list(acks or [])
+        if len(asked) > _MAX_ACKNOWLEDGED:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
         count, results = super().publish(
             [each for each in asked if self._owns(each.SubscriptionId)]
         )
@@ -104,3 +136,13 @@ class PlantSession(InternalSession):  # type: ignore[misc]
         if not self._owns(params.SubscriptionId):
             raise ServiceError(ua.StatusCodes.BadSubscriptionIdInvalid)
         return params
+
+
+def _bytes_of(variant: Any) -> int:
+    """About how many bytes a value takes."""
+    value = None if variant is None else variant.Value
+    return sum(map(_size, value)) if isinstance(value, list) else _size(value)
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str) else 100
