@@ -33,6 +33,7 @@ __all__ = ["Throughput", "WatchedDaemon"]
 
 PATIENCE_S = 60.0
 WARM_UP_S = 1.0
+_ROLES = ("frames", "plant", "opcua", "recorder")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -230,7 +231,7 @@ class WatchedDaemon(Closing):
                 for pid in map(int, child.read_text().split()):
                     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                     found[pid] = next(
-                        (each for each in ("frames", "plant", "opcua") if each.encode() in words),
+                        (each for each in _ROLES if each.encode() in words),
                         "decoders",
                     )
                     waiting.append(pid)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from faults_parts.opcua_client import serves_opcua
+
 from tests.plant.mqtt_brokers import Listener
 
 if TYPE_CHECKING:
@@ -45,7 +47,12 @@ class Load:
 
 @contextlib.contextmanager
 def clients(rig: Rig) -> Iterator[list[Load]]:
-    """All of them, until the end of the block; Modbus and events have theirs in the rig."""
+    """All of them, until the end of the block; Modbus and events have theirs in the rig.
+
+    Raises:
+        WrongError: when OPC UA, which takes longest to begin, does not serve.
+    """
+    serves_opcua(rig, within_s=90)
     loads = [
         Load("page: state and picture", lambda load: _page(load, rig.page)),
         Load("page: metrics", lambda load: _metrics(load, rig.page)),
