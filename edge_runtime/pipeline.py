@@ -16,25 +16,19 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from contract.errors import DeviceError, EngineError, GasedgeError, InputError
-from contract.tags import HealthCode, Quality
+from contract.tags import HealthCode
 from edge_runtime.beat import HUNG, SERVING, STARTING
 from edge_runtime.camera_state import ModelFacts, camera_state_of
 from edge_runtime.device.upkeep import Upkeep
 from edge_runtime.drill import Drill
 from edge_runtime.latest import LatestFrame
 from edge_runtime.leaks.judge import LeakJudge
-from edge_runtime.overlay import (
-    RAW_MAX_WIDTH,
-    RAW_QUALITY,
-    blind_card,
-    draw_overlay,
-    jpeg_from_picture,
-)
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
+from edge_runtime.showing import Showing
 from edge_runtime.sources.reader import CameraReader, Phase
 from edge_runtime.succession import Succession
 from edge_runtime.view_memory import ViewMemory
@@ -54,41 +48,23 @@ if TYPE_CHECKING:
     from edge_runtime.frames import Frame
     from edge_runtime.model import RunningModel
     from edge_runtime.overlay_video import OverlayVideo
+    from edge_runtime.showing import Link, RawLink
 
     Told = Callable[[Frame, NDArray[np.uint8], FrameFit], None]
 
-__all__ = ["NEW_PROCESS", "STATUS_S", "Link", "Pipeline", "Standing"]
+__all__ = ["NEW_PROCESS", "STATUS_S", "Pipeline", "Standing"]
 
 _log = logging.getLogger(__name__)
 
 NEW_PROCESS = DeviceError.exit_code  # exit code that asks for a new process
 STATUS_S = 0.25
 """Seconds between two looks of the status thread."""
-_SHOW_S = 0.2  # at most five pictures a second and camera
-_CARD_S = 1.0
 _GATHER_S = 0.005  # how long a run waits for the pictures of further cameras
 _HUNG_S = 20.0
 _LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
 _RETRY_S = 0.1
 _OLD_NAME_S = 2.0  # a camera without a frame since the switch is told the new model's name then
 _HOPELESS = 3  # attempts on a replay that never gave a frame
-
-
-class Link(Protocol):
-    """Where snapshots and pictures go; it never makes the worker wait."""
-
-    def publish(self, snapshot: CameraSnapshot) -> None:
-        """Hand over a camera's values."""
-
-    def show(self, camera: str, jpeg: bytes, captured_ns: int) -> None:
-        """Hand over a camera's overlay picture."""
-
-
-class RawLink(Protocol):
-    """Where the pictures behind the overlays go; it never makes the worker wait."""
-
-    def show_raw(self, camera: str, jpeg: Callable[[], bytes], captured_ns: int) -> None:
-        """Hand over what encodes a camera's picture."""
 
 
 @dataclass(slots=True)
@@ -101,7 +77,6 @@ class _Line:
     state: CameraState
     every: bool
     publishing: threading.Lock = field(default_factory=threading.Lock)
-    shown_s: float = 0.0
     taken: int = 0  # number of the last picture that was taken from the slot
     before: ModelFacts | None = None  # of the last mask, until there is one of the new model
     code: HealthCode = HealthCode.STARTING  # as last published
@@ -153,11 +128,8 @@ class Pipeline:
         self._config = config
         self._link = link
         self._open_model = open_model
-        self._video = video
         self._folder = folder
-        self._raw_link = raw_link
-        plant = config.plant  # nobody else looks at pictures
-        self._is_watched = plant.page is not None or plant.evidence is not None
+        self._showing = Showing(config, link, raw_link, video)
         self._facts = ModelFacts()
         self._arrived = threading.Event()
         self._may_replay = threading.Event()
@@ -175,7 +147,7 @@ class Pipeline:
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
         self._asked = False  # whether the last run was of a golden frame
         seen = {line.camera.name: line.state.seen_view for line in self._lines}
-        self._upkeep = Upkeep(config.device, plant.state_dir, seen, sysfs=sysfs)
+        self._upkeep = Upkeep(config.device, config.plant.state_dir, seen, sysfs=sysfs)
 
     @property
     def is_hung(self) -> bool:
@@ -442,7 +414,8 @@ class Pipeline:
                     if len(taken) == model.batch:
                         return taken
                 else:
-                    self._show(line, frame, None, self._publish(line))
+                    snapshot = self._publish(line)
+                    self._showing.show(line.camera, line.state, frame, None, snapshot)
             now_s = time.monotonic()
             until_s = now_s + _GATHER_S if until_s is None else until_s
             reading = sum(line.reader.status.phase is Phase.READING for line in self._lines)
@@ -483,42 +456,9 @@ class Pipeline:
                 self._shadow.offer(line.state, frame, mask, fit)
         for told in self._listeners:
             told(frame, mask, fit)
-        if line.state.is_due(now_s) or self._is_shown(line, now_s):
-            self._show(line, frame, mask[fit.valid], self._publish(line))
-
-    def _is_shown(self, line: _Line, now_s: float) -> bool:
-        due = self._is_watched and now_s - line.shown_s >= _SHOW_S
-        return due or (self._video is not None and line is self._lines[0])
-
-    def _show(
-        self,
-        line: _Line,
-        frame: Frame,
-        mask: NDArray[np.uint8] | None,
-        snapshot: CameraSnapshot,
-    ) -> None:
-        """Draw what the worker just saw, at most so often; into the video every time."""
-        now_s = time.monotonic()
-        video = self._video if line is self._lines[0] else None
-        due = self._is_watched and now_s - line.shown_s >= _SHOW_S
-        if not due and video is None:
-            return
-        judged = None
-        if mask is not None:
-            mask, judged = line.state.counted(mask), line.state.judged
-        drawn = draw_overlay(frame.picture, mask, snapshot, judged, line.camera.zone)
-        if video is not None:
-            try:
-                video.write(drawn, None if line.every else frame.monotonic_ns / 1e9)
-            except GasedgeError as error:
-                _log.error("no more overlay video: %s", error)
-                self._video = None
-        if due:
-            line.shown_s = now_s
-            self._link.show(line.camera.name, jpeg_from_picture(drawn), frame.captured_ns)
-            if self._raw_link is not None:
-                raw = partial(jpeg_from_picture, frame.picture, RAW_QUALITY, RAW_MAX_WIDTH)
-                self._raw_link.show_raw(line.camera.name, raw, frame.captured_ns)
+        if line.state.is_due(now_s) or self._showing.is_due(line.camera.name, now_s):
+            snapshot = self._publish(line)
+            self._showing.show(line.camera, line.state, frame, mask[fit.valid], snapshot)
 
     def _publish(self, line: _Line) -> CameraSnapshot:
         # one at a time: an older snapshot must not overtake a newer one on its way to the link
@@ -534,14 +474,7 @@ class Pipeline:
 
     def _publish_all(self) -> None:
         for line in self._lines:
-            snapshot = self._publish(line)
-            now_s = time.monotonic()
-            bad = self._is_watched and snapshot.quality is Quality.BAD
-            if bad and now_s - line.shown_s >= _CARD_S:
-                line.shown_s = now_s
-                self._link.show(
-                    line.camera.name, jpeg_from_picture(blind_card(snapshot)), time.time_ns()
-                )
+            self._showing.show_blindness(self._publish(line))
 
     def _publish_status(self, stop: threading.Event) -> None:
         try:

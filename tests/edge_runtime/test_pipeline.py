@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from contract.bundle import Bundle
 from contract.errors import EngineError, InputError, IntegrityError
 from contract.geometry import InputGeometry
 from contract.label_map import GAS_SMOKE
@@ -21,11 +23,14 @@ from contract.segmenter import Segmentation
 from contract.tags import HealthCode, LeakState, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelConfig
+from edge_runtime.device import daily_check
+from edge_runtime.device.config import DeviceConfig
 from edge_runtime.model import RunningModel
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.pipeline import NEW_PROCESS, Pipeline
 from edge_runtime.plant.config import PageConfig, PlantConfig
 from tests.edge_runtime.conftest import noisy_picture, wait_for
+from tests.edge_runtime.device.sysfs import make_zone
 from tests.signing import open_signed, sign
 
 if TYPE_CHECKING:
@@ -395,3 +400,72 @@ def test_a_backend_that_fails_while_running_is_told_and_asks_for_a_new_process(
     assert plant.last.quality is Quality.BAD
     assert HealthCode.MODEL_INVALID in code_of(plant.last)
     assert plant.last.values["Leak/State"] == LeakState.UNKNOWN
+
+
+def test_in_heat_one_picture_in_n_is_segmented_and_that_is_told(tiny_bundle, plant, tmp_path):
+    zone = make_zone(tmp_path / "sys", 0, "gpu-thermal", "99000")
+    config = config_for(tiny_bundle, SIM)
+    hot = config.device.model_copy(update={"hot_every": 4})
+    pipeline = Pipeline(
+        config.model_copy(update={"device": hot}),
+        plant,
+        open_model=open_signed,
+        sysfs=tmp_path / "sys",
+    )
+    stop = threading.Event()
+    runs = threading.Thread(target=pipeline.run, args=(stop,))
+    runs.start()
+    try:
+        wait_for(lambda: plant.last is not None and plant.last.values.get("Frame/Every") == 4, 20)
+        wait_for(lambda: plant.last.values["Frame/Fps"] > 0 and plant.last.quality < Quality.STALE)
+        last = plant.last.values
+        assert HealthCode.HOT in HealthCode(last["Health/Code"])
+        assert last["Frame/Dropped"] >= 2  # left out, and counted
+        zone.write_text("60000\n")
+        wait_for(lambda: plant.last.values["Frame/Every"] == 1, 10)
+        assert HealthCode.HOT not in HealthCode(plant.last.values["Health/Code"])
+    finally:
+        stop.set()
+        runs.join()
+
+
+class Numb:
+    """A network that has gone blank."""
+
+    name = "blank"
+
+    def __init__(self, geometry: InputGeometry) -> None:
+        self.geometry = geometry
+
+    def segment(self, frames):
+        shape = frames.shape[:3]
+        return Segmentation(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_network_that_fails_its_daily_check_is_unknown_at_once_and_ends_the_process(
+    tiny_bundle, plant, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(daily_check, "_SETTLE_S", 0.0)
+    begun = {"begun_s": 1.7e9, "ended_s": None, "results": {}}
+    (tmp_path / "daily-check.json").write_text(json.dumps(begun))
+    config = config_for(tiny_bundle, SIM)
+    config = config.model_copy(
+        update={
+            "device": DeviceConfig(daily_check="00:00"),
+            "plant": PlantConfig(state_dir=tmp_path),
+        }
+    )
+    bundle = Bundle.open(tiny_bundle)
+    facts = ModelFacts("blank", fault=HealthCode(0))
+    numb = RunningModel(Numb(bundle.manifest.input), facts, config.model, bundle)
+    pipeline = Pipeline(config, plant, open_model=lambda _: numb)
+    assert pipeline.run(threading.Event()) == NEW_PROCESS
+    last = plant.last
+    assert last.quality is Quality.BAD
+    assert last.values["Leak/State"] == LeakState.UNKNOWN
+    assert HealthCode.MODEL_INVALID in HealthCode(last.values["Health/Code"])
+    kept = json.loads((tmp_path / "daily-check.json").read_text())
+    assert kept["results"] == {"cam0": 1}

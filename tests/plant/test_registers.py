@@ -46,8 +46,8 @@ def test_unknown_values_are_all_ones_and_nan():
     assert words[44:48] == (65535,) * 4
     assert words[70:72] == (65535, 65535)
     bits = discrete_inputs(blind)
-    assert bits[2]
-    assert not any(bits[place] for place in range(DISCRETE_INPUTS) if place != 2)
+    failed, clock_bad = 2, 15
+    assert [place for place in range(DISCRETE_INPUTS) if bits[place]] == [failed, clock_bad]
 
 
 def test_values_beyond_a_register_are_its_maximum_never_wrapped(plant):
