@@ -385,7 +385,9 @@ class Pipeline:
         question = None if self._asked else self._upkeep.question(model)
         self._asked = question is not None
         taken = [] if question is not None else self._gathered(model)
-        pictures = [frame.picture for _, frame in taken] if question is None else [question]
+        pictures = [frame.picture for _, frame in taken]
+        if question is not None:
+            pictures = [question]
         if not pictures:
             return None
         return _Flight(taken, model.start(pictures, self._arrived.set), model)

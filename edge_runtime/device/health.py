@@ -46,8 +46,8 @@ def health(now_s: float, temporary: Path | None = None) -> Health:
         try:
             if mark.stat().st_uid != os.getuid():
                 continue
-            at_s, _, standing = mark.read_text(encoding="utf-8").partition("\n")
-            found.append((float(at_s), standing.strip()))
+            said, _, text = mark.read_text(encoding="utf-8").partition("\n")
+            found.append((float(said), text.strip()))
         except (OSError, ValueError):  # gone meanwhile, or half written
             continue
     if not found:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,24 @@ def test_real_clips_are_read_whole(real_data, path: str, count: int, shape: tupl
     pictures, _ = read_all(f"file:{real_data / path}?every")
     assert len(pictures) == count
     assert pictures[0][1].shape == shape
+
+
+def test_a_camera_that_gives_one_picture_and_fails_again_is_asked_ever_less(slot, monkeypatch):
+    """One picture alone proves nothing; but one that does come is not waited for half a minute."""
+    monkeypatch.setattr("edge_runtime.sources.reader.random.random", lambda: 1.0)
+    reader = CameraReader("north", parse_source("v4l2:/dev/video99"), slot)
+    waited = []
+    monkeypatch.setattr(reader._stop, "wait", waited.append)
+    for attempt in range(1, 7):
+        reader.status = replace(reader.status, captured=attempt, failures=0)  # a picture came
+        reader._wait("gone again")
+    assert waited == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_a_reader_that_does_not_come_round_is_told_from_one_that_tries_again(slot):
+    reader = CameraReader("north", parse_source("v4l2:/dev/video99"), slot)
+    assert not reader.is_hung(1e9)  # not begun yet
+    with reader:
+        wait_for(lambda: reader.status.failures >= 1)
+        assert not reader.is_hung(time.monotonic())
+        assert reader.is_hung(time.monotonic() + 100)
