@@ -88,10 +88,8 @@ def _lost(rig: Rig) -> Iterator[float]:
     until_s = time.monotonic() + _WITHIN_S
     heard = rig.daemon.log.stat().st_size
     while time.monotonic() < until_s:
-        with rig.daemon.log.open(errors="replace") as log:
-            log.seek(heard)
-            if "the backend failed" in log.read():
-                yield time.monotonic()
-                return
+        if rig.said("the backend failed", since=heard):
+            yield time.monotonic()
+            return
         time.sleep(0.02)
     raise WrongError("the double never failed")

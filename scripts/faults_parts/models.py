@@ -78,10 +78,8 @@ def _replaced(
             if not rig.told(HealthCode.MODEL_INVALID, 60):
                 raise WrongError("MODEL_INVALID was not told within a minute")
             yield time.monotonic()
-            with rig.daemon.log.open(errors="replace") as log:
-                log.seek(heard)
-                if said not in log.read():
-                    raise WrongError(f"the log does not say {said!r}")
+            if not rig.said(said, since=heard):
+                raise WrongError(f"the log does not say {said!r}")
         finally:
             shutil.rmtree(rig.bundle)
             kept.rename(rig.bundle)

@@ -176,9 +176,9 @@ class Rig(Closing):
             time.sleep(0.05)
         raise WrongError(f"there is no {role} process")
 
-    def said(self, text: str) -> bool:
-        """Whether the daemon's log holds a text."""
-        return text in self.daemon.log.read_text(errors="replace")
+    def said(self, text: str, *, since: int = 0) -> bool:
+        """Whether the daemon's log holds a text behind its first `since` bytes."""
+        return text.encode() in self.daemon.log.read_bytes()[since:]
 
     def told(self, bits: HealthCode, within_s: float) -> bool:
         """Whether bits of Health/Code come to stand."""
