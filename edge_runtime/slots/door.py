@@ -22,7 +22,7 @@ from contract.errors import ConfigError, GasedgeError, InputError
 from edge_runtime.pixels import bgr_of
 from edge_runtime.plant.private_socket import listen_privately, read_request
 from edge_runtime.slots.probation import Probation
-from edge_runtime.slots.state import Condition
+from edge_runtime.slots.state import SLOT_NAMES, Condition
 from edge_runtime.slots.store import now_utc
 from edge_runtime.slots.tap import FrameTap
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.model import RunningModel
     from edge_runtime.pipeline import Standing, Told
     from edge_runtime.slots.config import UpdateConfig
-    from edge_runtime.slots.state import Slots
+    from edge_runtime.slots.state import SlotName, Slots
     from edge_runtime.slots.store import SlotStore
 
 __all__ = ["SlotDoor", "Switchable", "slot_door_path"]
@@ -81,7 +81,7 @@ class SlotDoor(Closing):
         self,
         store: SlotStore,
         pipeline: Switchable,
-        opened: Callable[[str], RunningModel],
+        opened: Callable[[SlotName], RunningModel],
         update: UpdateConfig,
         confirmed: Callable[[int], None],
     ) -> None:
@@ -186,12 +186,16 @@ class SlotDoor(Closing):
         good_s = None if trial is None else trial[1].good_s
         return {"run_ms": run_ms, "good_s": good_s}
 
-    def _switch_to(self, slot: str, manifest: str, who: str) -> dict[str, Any]:
-        """Open the model of `slot`, which must be the one of `manifest`, and let it take over."""
+    def _switch_to(self, named: str, manifest: str, who: str) -> dict[str, Any]:
+        """Open the model of a slot, which must be the one of `manifest`, and let it take over."""
         with self._switching:
-            facts = self._store.read().slots.get(slot)
-            if facts is None or facts.manifest_sha256 != manifest:
-                raise ConfigError(f"{slot or 'no slot'} does not hold manifest {manifest[:12]}..")
+            slot = next((each for each in SLOT_NAMES if each == named), None)
+            slots = self._store.read()
+            facts = None if slot is None else slots.slots.get(slot)
+            if slot is None or facts is None or facts.manifest_sha256 != manifest:
+                raise ConfigError(f"{named[:20]!r} does not hold manifest {manifest[:12]!r}")
+            if slot == slots.active:
+                raise ConfigError(f"{slot} runs already")
             try:
                 model = self._opened(slot)
             except GasedgeError as error:
@@ -209,8 +213,8 @@ class SlotDoor(Closing):
         with self._switching:
             slots = self._store.read()
             if slots.other is None:
-                slots.rolled_back(why, at="")  # says what is missing
-            model = self._opened(slots.other or "")
+                raise ConfigError("there is no model to go back to")
+            model = self._opened(slots.other)
             return self._hand_over(model, lambda s: s.rolled_back(why, at=now_utc(), who=who))
 
     def _hand_over(self, model: RunningModel, rule: Callable[[Slots], Slots]) -> dict[str, Any]:

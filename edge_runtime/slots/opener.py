@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_runtime.config import ModelConfig
     from edge_runtime.model import RunningModel
     from edge_runtime.slots.config import UpdateConfig
-    from edge_runtime.slots.state import Slots
+    from edge_runtime.slots.state import SlotName, Slots
     from edge_runtime.slots.store import SlotStore
 
 __all__ = ["SlotOpener"]
@@ -58,18 +58,20 @@ class SlotOpener(Closing):
             GasedgeError: what opening raises, where there is no other model to go back to.
         """
         slots = self._begun()
-        settled(config)  # says so where there is none
+        if slots.active is None:
+            settled(config)  # says so
+            return self(config)  # one came meanwhile
         self._all_trusted()  # its failure is no fault of the model
         try:
-            return self._opened(config, slots, slots.active or "", self._opener)
+            return self._opened(config, slots, slots.active, self._opener)
         except EngineMismatchError:  # its engine is being built anew
             raise
         except _ITS_OWN_FAULT as error:
             if self._opener.is_building or slots.other is None:
                 raise
-            return self._gone_back(config, slots, error)
+            return self._gone_back(config, slots, slots.other, error)
 
-    def opened(self, config: ModelConfig, slot: str) -> RunningModel:
+    def opened(self, config: ModelConfig, slot: SlotName) -> RunningModel:
         """Open the model of any slot, whose engine was built just now.
 
         Raises:
@@ -127,7 +129,7 @@ class SlotOpener(Closing):
         self,
         config: ModelConfig,
         slots: Slots,
-        slot: str,
+        slot: SlotName,
         opener: Callable[[ModelConfig], RunningModel],
     ) -> RunningModel:
         facts = slots.slots.get(slot)
@@ -143,8 +145,9 @@ class SlotOpener(Closing):
             )
         return model
 
-    def _gone_back(self, config: ModelConfig, slots: Slots, error: GasedgeError) -> RunningModel:
-        other = slots.other or ""
+    def _gone_back(
+        self, config: ModelConfig, slots: Slots, other: SlotName, error: GasedgeError
+    ) -> RunningModel:
         _log.error("%s does not prove itself: %s; trying the other slot", slots.running, error)
         try:
             model = self._opened(config, slots, other, self._once)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_runtime.config import ModelConfig
-    from edge_runtime.slots.state import SlotFacts
+    from edge_runtime.slots.state import SlotFacts, SlotName
 
 __all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc", "placed", "settled"]
 
@@ -140,7 +140,7 @@ class SlotStore:
                     with contextlib.suppress(OSError):
                         left.unlink()
 
-    def take_in(self, partial: Path, facts: SlotFacts, *, who: str) -> str:
+    def take_in(self, partial: Path, facts: SlotFacts, *, who: str) -> SlotName:
         """Make a finished folder, of a model that passed all tests, the one of the idle slot.
 
         Returns:
