@@ -143,12 +143,10 @@ def _broker(name: str) -> Callable[[Rig], AbstractContextManager[float]]:
         begin_s, heard = time.monotonic(), rig.daemon.log.stat().st_size
         try:
             yield begin_s
-            until_s = time.monotonic() + _AGAIN_S
-            while (
-                not rig.said("certificate verify failed", since=heard)
-                and time.monotonic() < until_s
-            ):
+            until_s, is_told = time.monotonic() + _AGAIN_S, False
+            while not is_told and time.monotonic() < until_s:
                 time.sleep(0.2)
+                is_told = rig.said("certificate verify failed", since=heard)
             if len(_heard(rig)) > arrived:
                 raise WrongError(f"events were given to a broker with the {name} certificate")
             if not is_told:
