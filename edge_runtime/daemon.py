@@ -95,9 +95,10 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         state_dir = config.plant.state_dir
         trust, keep = partial(trust_of, config), partial(keep_counter, state_dir)
         slots = SlotStore(config.model.bundle) if is_slots_folder(config.model.bundle) else None
-        opener: ModelOpener | SlotOpener = cleanup.enter_context(
+        opener: ModelOpener | SlotOpener = (
             SlotOpener(slots, config.update, trust) if slots else ModelOpener(trust, keep)
         )
+        cleanup.enter_context(opener)
         raw = None
         if config.plant.evidence is not None:  # its own link: encoding holds up no value
             raw = cleanup.enter_context(PlantLink(folder / SOCKET))
