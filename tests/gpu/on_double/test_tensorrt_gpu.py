@@ -16,7 +16,7 @@ from contract.errors import (
     InputError,
     IntegrityError,
 )
-from contract.fingerprint import fingerprint_path, read_fingerprint
+from contract.fingerprint import fingerprint_path, is_sealed_here, read_fingerprint
 from contract.geometry import InputGeometry
 from contract.label_map import GAS_SMOKE
 from contract.pictures import fit_picture
@@ -400,6 +400,35 @@ def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_ope
             assert segmenter.figures()["transfer_by"] == "measured"
     assert read_fingerprint(stale.engine).driver != "1.2"
     assert not list(stale.engine.parent.glob(".partial-*"))
+
+
+def test_engine_of_another_device_is_never_deserialised_and_is_built_anew_here(
+    double, bundle, tmp_path, monkeypatch
+):
+    from edge_runtime.cuda import tensorrt_engine
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another device"))
+    engine = build(bundle, "fp32", tmp_path / "engines")  # same GPU, driver, TensorRT and graph
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "this device"))
+    loaded = []
+    load = tensorrt_engine.TensorRTEngine._load
+    monkeypatch.setattr(
+        tensorrt_engine.TensorRTEngine,
+        "_load",
+        lambda self, data: (loaded.append(data), load(self, data))[1],
+    )
+    with pytest.raises(EngineMismatchError, match="was not built by this user on this device"):
+        open_engine(bundle, Precision.FP32, engine)
+    assert loaded == []
+    config = ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
+    with ModelOpener(lambda: TRUST) as opener:
+        with pytest.raises(EngineMismatchError, match="was not built by this user"):
+            opener(config)
+        assert loaded == []
+        opened_within(opener, config).close()
+    assert len(loaded) == 1
+    assert is_sealed_here(read_fingerprint(engine))
+    assert engine.read_bytes() == loaded[0]
 
 
 def test_a_rebuild_that_is_killed_between_engine_and_fingerprint_is_whole_at_the_next_start(
