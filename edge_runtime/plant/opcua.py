@@ -21,7 +21,9 @@ from edge_runtime.plant.opcua_guard import (
     GuardedServer,
     read_only,
 )
+from edge_runtime.plant.opcua_leavers import leavers_put_out
 from edge_runtime.plant.opcua_methods import Methods
+from edge_runtime.plant.opcua_parser import bound_arrays
 from edge_runtime.plant.opcua_tree import Tree
 from edge_runtime.plant.spared_log import spare_the_log
 from edge_runtime.plant.users import Users
@@ -96,8 +98,10 @@ async def serve_opcua(
         ) from error
     port = server.bserver.port
     _log.info("OPC UA on opc.tcp://%s:%d/gasedge, %s", config.host, port, config.security)
+    leaving = leavers_put_out(config.users, server.bserver.clients, core.user_manager.role)
     try:
-        yield Served(tree, conditions, port)
+        async with leaving:
+            yield Served(tree, conditions, port)
     finally:
         for transport in tuple(core.asyncio_transports):
             transport.abort()  # closing politely would wait for clients that do not read
@@ -106,6 +110,7 @@ async def serve_opcua(
 
 async def _secured(config: OpcUaConfig, serial: str, note: Callable[[Entry], None]) -> Any:
     """The library's server with everything closed that need not be open."""
+    bound_arrays()
     spare_the_log(("asyncua", f"{opcua_guard.__name__}.refused"))
     encrypted = config.security == "encrypted"
     users = Users(config.users) if encrypted and config.users else None

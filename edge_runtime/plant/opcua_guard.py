@@ -2,7 +2,8 @@
 
 Each rule answers something measured or read in asyncua 2.1: an unencrypted channel is accepted for
 sessions, session tokens count upwards and can be taken over, a certificate is only checked when the
-client sends one, anybody may register servers, and buffers of both directions grow without bound.
+client sends one, anybody may register servers, and without bound grow the buffers of both
+directions and a list of connections that are over.
 """
 
 from __future__ import annotations
@@ -249,6 +250,8 @@ class GuardedBinaryServer(BinaryServer):  # type: ignore[misc]
     """Makes guarded connections."""
 
     def _make_protocol(self) -> Any:
+        # the library keeps the task that ends a connection until the server itself ends
+        self.closing_tasks[:] = [task for task in self.closing_tasks if not task.done()]
         return _GuardedProtocol(
             iserver=self.iserver,
             policies=self._policies,

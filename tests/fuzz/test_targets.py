@@ -17,7 +17,7 @@ import pytest
 from tests.fuzz.target import FOUND, found, names, target, timed
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTANTS = 100
+MUTANTS = 50
 
 
 def mutated(data, dice):

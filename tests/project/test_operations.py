@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,16 +100,21 @@ class Device:
         (self.root / "etc" / "gasedge" / "daemon.toml").write_text(text)
 
     def start(self):
-        """As systemd would; ready once every process serves."""
-        with (self.folder / "daemon.log").open("ab") as log:
-            self.daemon = subprocess.Popen(
-                self.command, cwd=self.work, env=self.environment, stderr=log
-            )
-        until_s = time.monotonic() + 120
-        while self.shell("gasedge health").returncode:
-            assert self.daemon.poll() is None, (self.folder / "daemon.log").read_text()
-            assert time.monotonic() < until_s, (self.folder / "daemon.log").read_text()
-            time.sleep(0.2)
+        """As systemd would: ready once the daemon says so."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            path = self.folder / "notify"
+            path.unlink(missing_ok=True)
+            manager.bind(str(path))
+            manager.settimeout(180)
+            with (self.folder / "daemon.log").open("ab") as log:
+                self.daemon = subprocess.Popen(
+                    self.command,
+                    cwd=self.work,
+                    env=self.environment | {"NOTIFY_SOCKET": str(path)},
+                    stderr=log,
+                )
+            while b"READY=1" not in manager.recv(4096):
+                assert self.daemon.poll() is None, (self.folder / "daemon.log").read_text()
 
     def stop(self):
         if self.daemon is None:

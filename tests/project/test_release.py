@@ -1,4 +1,4 @@
-"""A release can be made again byte by byte, is checked by anybody, and claims no audit of nobody."""
+"""A release can be made again byte by byte, checked by anybody, and claims no audit it had not."""
 
 from __future__ import annotations
 
