@@ -31,7 +31,12 @@ _BY_QUALITY = {
     Quality.STALE: ua.StatusCodes.UncertainLastUsableValue,
     Quality.BAD: ua.StatusCodes.BadSensorFailure,
 }
-_FACTS = ("Camera", "Model", "Sw")  # known while the frames process speaks, however blind it is
+_FACTS = (
+    "Camera",
+    "Model",
+    "Sw",
+    "Verify",
+)  # known while the frames process speaks, however blind it is
 _OWN = "own"  # what the gateway itself says
 _BLIND = HealthCode.NO_CAMERA | HealthCode.PLANT_LINK
 

@@ -60,8 +60,8 @@ frame. Everything is read-only. Quality is the status code:
 | 2 stale | UncertainLastUsableValue, the last value is held |
 | 3 bad | BadNoCommunication or BadSensorFailure, the value is null |
 
-Health tags are the device's own word and always Good. Camera, Model and Sw tags are Good while the
-frames process speaks and BadNoCommunication when it is silent.
+Health and Device tags are the device's own word and always Good. Camera, Model, Verify and Sw tags
+are Good while the frames process speaks and BadNoCommunication when it is silent.
 
 **Modbus TCP**: the unit id is the camera's number, from 1. Input registers 0 to {BLOCK_WORDS - 1}
 (function 4, also 3) and discrete inputs 0 to {DISCRETE_INPUTS - 1} (function 2, also 1), addresses
