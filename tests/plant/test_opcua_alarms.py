@@ -241,6 +241,7 @@ def test_who_is_taken_out_of_the_user_file_can_do_nothing_more_though_still_logg
         remove_user(users, "leaver")
         given = {"condition": leak.condition, "event": begun["EventId"]["base64"], "comment": ""}
         assert "BadUserAccessDenied" in leaver.tell(do="acknowledge", **given)["error"]
+        # within a second or two the connection ends, too: test_opcua_leavers.py
     finally:
         leaver.close()
     assert leak.do("acknowledge", begun) == "Good"
