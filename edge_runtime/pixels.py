@@ -130,7 +130,9 @@ def bright_cells(picture: CameraPicture, columns: int, rows: int) -> NDArray[np.
         return np.asarray(cv2.resize(plane, (columns, rows), interpolation=how), np.uint8)
 
     if layout_of(picture) is Layout.GREY:
-        return points(pixels_of(picture)).astype(np.float32) * np.float32(3)
+        grey: NDArray[np.float32] = points(pixels_of(picture)).astype(np.float32)
+        grey *= 3
+        return grey
     if isinstance(picture, NativePicture):
         light, colour = _planes(picture)
         pairs = points(colour)
