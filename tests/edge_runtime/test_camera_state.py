@@ -11,7 +11,7 @@ import pytest
 from contract.geometry import FrameFit
 from contract.label_map import GAS_SMOKE
 from contract.mask_encoding import decode_mask
-from contract.tags import TAGS, HealthCode, LeakState, Quality
+from contract.tags import TAGS, HealthCode, LeakState, Ne107, Quality
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import HealthConfig, LeakConfig
 from edge_runtime.leaks.config import ZoneConfig
@@ -224,3 +224,20 @@ def test_the_heartbeat_counts_seconds_with_segmented_frames_and_stops_while_blin
     assert camera.snapshot(after=100).heartbeat == frozen
     camera.sees(CLEAR, 2)
     assert camera.snapshot().heartbeat >= frozen + 2
+
+
+@pytest.mark.parametrize(
+    "warning", [HealthCode.HOT, HealthCode.CHECK_OVERDUE, HealthCode.CHECK_FAILED]
+)
+def test_what_upkeep_warns_of_needs_maintenance_and_leaves_the_leak_state_good(warning):
+    camera = Camera()
+    camera.sees(CLEAR, 3)
+    camera.state.kept_up({"Frame/Every": 3, "Verify/LastResult": 0}, warning)
+    snapshot = camera.snapshot()
+    assert snapshot.quality is Quality.GOOD
+    assert snapshot.values["Leak/State"] == LeakState.NONE
+    assert snapshot.values["Health/NE107"] == Ne107.MAINTENANCE_REQUIRED
+    assert snapshot.values["Frame/Every"] == 3
+    assert camera.code() == warning
+    # while it is blind, that is what matters
+    assert warning not in camera.code(model=replace(RUNS, fault=HealthCode.MODEL_INVALID))

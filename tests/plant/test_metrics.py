@@ -42,6 +42,8 @@ def everything(plant):
         serial="A17",
         outbox=Figures(7, 12.5, 3, 4096),
         evidence=(5, 10**12),
+        device={"Device/TempC": 71.5, "Device/Throttled": True, "Device/PowerW": None},
+        memory={"frames": 300 << 20, "plant": 80 << 20},
     )
 
 
@@ -55,6 +57,10 @@ def test_every_figure_is_read_back_by_prometheus_own_parser(everything):
     assert value(everything, "gasedge_camera_quality", camera='so"uth\\') == 0
     assert value(everything, "gasedge_alarm_state", alarm="north.leak", kind="leak") == 1
     assert value(everything, "gasedge_alarm_active", alarm="south.leak") == 0
+    assert value(everything, "gasedge_device_temperature_celsius") == 71.5
+    assert value(everything, "gasedge_device_throttled") == 1
+    assert value(everything, "gasedge_device_power_watts") is None  # nothing measures it
+    assert value(everything, "gasedge_process_resident_bytes", process="frames") == 300 << 20
     assert value(everything, "gasedge_outbox_records") == 7
     assert value(everything, "gasedge_outbox_oldest_age_seconds") == 12.5
     assert value(everything, "gasedge_outbox_dropped_total") == 3
