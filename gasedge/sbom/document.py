@@ -47,12 +47,15 @@ def bill_of_materials(
             ]
     root = components.pop(_ROOT) | {"type": "application"}
     references = {name: each["bom-ref"] for name, each in components.items()}
+    needs = {
+        name: [references[needed] for needed in each.needs] for name, each in installed.items()
+    }
+    needs[_ROOT] += [each["bom-ref"] for each in others]
     depends = [
-        {"ref": _reference(name, each), "dependsOn": sorted(references[n] for n in each.needs)}
+        {"ref": _reference(name, each), "dependsOn": sorted(needs[name])}
         for name, each in installed.items()
     ]
-    depends[[*installed].index(_ROOT)]["dependsOn"] += [each["bom-ref"] for each in others]
-    document = {
+    document: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -77,7 +80,7 @@ def _reference(name: str, each: Installed) -> str:
 
 def _component(name: str, each: Installed) -> dict[str, Any]:
     reference = _reference(name, each)
-    component = {
+    component: dict[str, Any] = {
         "type": "library",
         "bom-ref": reference,
         "name": each.distribution.metadata["Name"],
