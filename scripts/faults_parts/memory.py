@@ -77,7 +77,7 @@ def _limited(role: str) -> Callable[[Rig], AbstractContextManager[float]]:
 def _grouped(role: str) -> Callable[[Rig], AbstractContextManager[float]]:
     @contextlib.contextmanager
     def do(rig: Rig) -> Iterator[float]:
-        group = _GROUPS / f"gasedge-faults-{os.getpid()}"
+        group = _GROUPS / f"gasedge-faults-{role}-{os.getpid()}"
         group.mkdir()
         pid = rig.process(role)
         try:
@@ -90,12 +90,23 @@ def _grouped(role: str) -> Callable[[Rig], AbstractContextManager[float]]:
                 time.sleep(0.02)
             yield time.monotonic()
         finally:
-            until_s = time.monotonic() + 5
-            while (group / "cgroup.procs").read_text().strip() and time.monotonic() < until_s:
-                time.sleep(0.05)
-            group.rmdir()
+            _remove(group)
 
     return do
+
+
+def _remove(group: Path) -> None:
+    """Once the kernel has let go of the last process; its parent may take a while to bury it."""
+    until_s = time.monotonic() + 20
+    while True:
+        try:
+            group.rmdir()
+        except OSError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _is_there(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 for package in ("openvino", "pymodbus", "paho.mqtt.client", "asyncua", "aiohttp", "torch", "onnx"):
     pytest.importorskip(package)
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "faults"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "faults"
+NETWORK = ROOT / "scripts" / "faults_parts" / "network.py"
 ROWS = [
     ("cameras", "frozen"),
     ("brokers", "stopped"),
@@ -28,16 +31,26 @@ ROWS = [
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory) -> Path:
-    """A folder in which the first row exports the network for all."""
-    return tmp_path_factory.mktemp("network")
+def network(pytestconfig) -> Path:
+    """A folder that keeps the network; exporting it anew takes a minute on a busy machine."""
+    makers = hashlib.sha256()
+    for source in sorted([*ROOT.glob("export/*.py"), *ROOT.glob("contract/*.py"), NETWORK]):
+        makers.update(source.read_bytes())
+    return Path(pytestconfig.cache.mkdir("faults-network")) / makers.hexdigest()[:16]
 
 
 def run(*words) -> subprocess.CompletedProcess[str]:
     if shutil.which("mosquitto") is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     command = [sys.executable, str(SCRIPT), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as script:
+        try:
+            said = script.communicate(timeout=280)
+        except BaseException:
+            script.terminate()  # so that it ends what it started
+            raise
+    return subprocess.CompletedProcess(command, script.returncode, *said)
 
 
 def rows_of(folder: Path, *words) -> list[dict]:
