@@ -9,6 +9,7 @@ told how all of them stand.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import random
@@ -20,7 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.errors import ConfigError
+from contract.atomic import write_text
+from contract.errors import ConfigError, GasedgeError
 from edge_runtime.beat import SERVING
 from edge_runtime.child_process import end_group, python_command
 from edge_runtime.config import SETTINGS, load_daemon_config
@@ -175,16 +177,16 @@ def supervise(
 
     Raises:
         ConfigError: when a child cannot work with the configuration.
+        GasedgeError: when there is no room for its own folder.
     """
     deadline_s = None if duration_s is None else time.monotonic() + duration_s
     settings = load_daemon_config(config)
     with contextlib.ExitStack() as cleanup:
         stopped = cleanup.enter_context(_stop_signals())
         manager = cleanup.enter_context(Notifier())
-        # made by mkdtemp with mode 0700: nobody else may speak to the plant process
-        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        folder = cleanup.enter_context(_own_folder())
         kept = folder / SETTINGS  # a file that somebody writes just then keeps no child from coming
-        kept.write_text(settings.model_dump_json(), encoding="utf-8")
+        write_text(kept, settings.model_dump_json())
         common = [str(kept), "--folder", str(folder), "--log", str(log_level)]
         frames = ["--video", str(video)] if video is not None else []
         frames += ["--until-end"] if until_end else []
@@ -213,6 +215,29 @@ def supervise(
             report.tell(children, time.monotonic())
             select.select([], [], [], _TICK_MS / 1000)
         return INTERRUPTED if stopped() == signal.SIGINT else 0
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder of this daemon alone, for as long as it runs.
+
+    It has mode 0700: nobody else may speak to the plant process. systemd-tmpfiles, which tidies up
+    what is older than ten days, leaves alone what is locked (tmpfiles.d(5)).
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix=PREFIX)
+    except OSError as error:
+        raise GasedgeError(
+            f"{tempfile.gettempdir()}: cannot hold the daemon's sockets ({error.strerror}); make "
+            "room there, or name another folder in TMPDIR"
+        ) from error
+    with made as name:
+        lock = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield Path(name)
+        finally:
+            os.close(lock)
 
 
 class _Report:

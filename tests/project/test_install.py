@@ -92,6 +92,15 @@ def test_without_gpu_camera_and_low_port_there_is_no_device_and_no_right():
     assert "BindPaths" not in unit
 
 
+def test_a_folder_of_slots_is_written_by_the_service(device):
+    path = device / "etc/gasedge/daemon.toml"
+    changed = path.read_text().replace("site.gasedge", "/var/lib/gasedge-models")
+    path.write_text(changed.replace('engine = "/var/lib/gasedge/engines/site.engine"\n', ""))
+    assert installed(device) == 0
+    unit = options_of((device / UNIT).read_text())
+    assert unit["StateDirectory"] == ["gasedge gasedge-models"]
+
+
 def test_dry_run_prints_and_writes_nothing(device, capsys):
     assert installed(device, "--dry-run") == 0
     assert not (device / UNIT).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -109,6 +110,18 @@ def child_of(parent: int, role: str) -> int | None:
     return None
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether systemd-tmpfiles would leave it alone."""
+    seen = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(seen)
+    return False
+
+
 @pytest.mark.slow
 def test_the_daemon_is_ready_fed_by_progress_alone_and_says_when_it_ends(
     tiny_bundle: Path, tmp_path: Path
@@ -116,16 +129,24 @@ def test_the_daemon_is_ready_fed_by_progress_alone_and_says_when_it_ends(
     pytest.importorskip("openvino", reason="pip install 'gasedge[cpu]'")
     put_public_key(tmp_path)
     (tmp_path / "daemon.toml").write_text(CONFIG + TRUST_TABLE)
+    (tmp_path / "t").mkdir()
     manager = Manager(str(tmp_path / "notify"))
     daemon = subprocess.Popen(
         [sys.executable, "-m", "gasedge", "-q", "run", str(tmp_path / "daemon.toml")],
-        env={**os.environ, "NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000"},
+        env={
+            **os.environ,
+            "NOTIFY_SOCKET": manager.address,
+            "WATCHDOG_USEC": "4000000",
+            "TMPDIR": str(tmp_path / "t"),
+        },
         start_new_session=True,
     )
     try:
         wait_for(lambda: "READY=1" in manager.words(), 60)
         wait_for(lambda: manager.fed_after(time.monotonic() - 1), 20)
         assert "STATUS=every process serves" in manager.words()
+        (folder,) = (tmp_path / "t").glob("gasedge-*")
+        assert is_locked(folder)  # or systemd-tmpfiles would tidy it up after ten days
         for role in ("frames", "plant"):
             pid = child_of(daemon.pid, role)
             os.kill(pid, signal.SIGSTOP)
