@@ -37,6 +37,7 @@ _ROWS: dict[str, Callable[[], Iterable[Fault]]] = {
     "configuration": settings.rows,
     "bundles": models.bundles,
     "engines": models.engines,
+    "updates": models.updates,
     "cuda": cuda.rows,
 }
 NAMES = ("processes", *_ROWS)

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ["bundles", "engines"]
+__all__ = ["bundles", "engines", "updates"]
 
 _SETTING = Setting("model", own_bundle=True)
-_BUILD_S = 15.0  # for the frames process to start and look at its model
+_SLOTS = Setting(
+    "slots", own_bundle=True, slots=True, tables="[update]\nprobation_s = 2\nshadow_s = 5\n"
+)
+_PROBATION_S = 60.0  # two seconds of masks, and what a busy machine adds
 
 
 def bundles() -> Iterator[Fault]:
@@ -46,6 +49,51 @@ def engines() -> Iterator[Fault]:
         ("swapped classes", "a signed graph that takes gas for machines"),
     ):
         yield _row("engines", how, text, _altered(how.split()[0]), "known-answer test not passed")
+
+
+def updates() -> Iterator[Fault]:
+    """The same, brought by `gasedge apply` to a daemon that runs."""
+    for name, how, change, said in (
+        ("one byte changed", "a bit of the graph is turned", _flip, "SHA-256"),
+        ("swapped", "another bundle, signed by another key", _strange, "sign"),
+        ("old one", "a signed bundle with a lower counter", _older, "too old"),
+        ("zeros", "a signed graph that finds nothing", _altered("zeros"), "known-answer"),
+    ):
+        yield Fault(
+            "updates",
+            name,
+            f"{how}; given to gasedge apply",
+            _SLOTS,
+            _applied(change, said),
+            Shown.WATCHED,
+            hold_s=2.0,
+            recover_s=60.0,
+        )
+
+
+def _applied(
+    change: Callable[[Path], None], said: str
+) -> Callable[[Rig], AbstractContextManager[float]]:
+    @contextlib.contextmanager
+    def do(rig: Rig) -> Iterator[float]:
+        until_s = time.monotonic() + _PROBATION_S
+        while SlotStore(rig.folder / "slots").read().least_counter == 0:
+            if time.monotonic() > until_s:
+                raise WrongError("the model that runs was not confirmed within a minute")
+            time.sleep(0.2)
+        offered = rig.bundle.with_name("offered.gasedge")
+        shutil.copytree(rig.bundle, offered)
+        try:
+            change(offered)
+            begin_s = time.monotonic()
+            done = rig.gasedge("apply", offered, rig.daemon.config)
+            if done.returncode != 1 or said not in done.stderr + done.stdout:
+                raise WrongError(f"gasedge apply ended with {done.returncode}: {done.stderr}")
+            yield begin_s
+        finally:
+            shutil.rmtree(offered)
+
+    return do
 
 
 def _row(group: str, name: str, how: str, change: Callable[[Path], None], said: str) -> Fault:

@@ -71,6 +71,7 @@ class Setting:
     environment: Callable[[Rig], dict[str, str]] | None = None  # of the daemon
     state: Callable[[Rig], Path] | None = None  # makes [plant] state_dir
     own_bundle: bool = False  # a copy that may be changed, with an older one beside it
+    slots: bool = False  # the daemon runs what was applied to its slots
     broker: Callable[[Path], Broker] = lambda folder: Broker(folder, that_keeps(folder))
 
 
@@ -132,11 +133,21 @@ class Rig(Closing):
             sizes=[self.stream.size] if setting.camera else [],
             environment=environment,
         )
+        if setting.slots:
+            self._apply_first()
         self.watch = StateWatch(self.daemon.modbus, cameras=2)
         stack.enter_context(self.daemon)
         stack.enter_context(self.watch)
         self.settle(START_S)
         self.records = Records(self.state, self.events, self.watch)
+
+    def _apply_first(self) -> None:
+        config = self.daemon.config
+        text = config.read_text()
+        config.write_text(text.replace(f'"{self.bundle}"', f'"{self.folder / "slots"}"'))
+        done = self.gasedge("apply", self.bundle, config, "--shadow", 0)
+        if done.returncode:
+            raise WrongError(f"the first model cannot be applied: {done.stderr.strip()}")
 
     def close(self) -> None:
         """End all of it."""

@@ -27,6 +27,9 @@ ROWS = [
     ("configuration", "half written, then frames is killed"),
     ("bundles", "one byte changed"),
     ("engines", "zeros"),
+    ("updates", "one byte changed"),
+    ("certificates", "broker's untrusted"),
+    ("cuda", "context lost"),
 ]
 
 
