@@ -33,13 +33,24 @@ class Reading:
     temp_c: float | None = None
     power_w: float | None = None
     power_mode: str | None = None
-    throttled: bool = False
+    throttled: bool = False  # now by heat, or since the reading before by current
+    over_currents: int = 0  # since the device's start
     disks: Mapping[Path, DiskWord] = field(default_factory=dict)
 
 
-def read_device(disks: Mapping[Path, DiskWord], sysfs: Path = Path("/sys")) -> Reading:
-    """Read everything but the disks, which are asked elsewhere: they may hang."""
+def read_device(
+    disks: Mapping[Path, DiskWord], before: Reading | None, sysfs: Path = Path("/sys")
+) -> Reading:
+    """Read everything but the disks, which are asked elsewhere: they may hang.
+
+    Args:
+        disks: what they said.
+        before: the reading before this one; None for the first.
+        sysfs: the kernel's view of the device.
+    """
     now = machine_now()
+    over_currents = sensors.over_currents(sysfs)
+    pulled = before is not None and over_currents > before.over_currents
     return Reading(
         mono_ns=time.monotonic_ns(),
         utc_ns=time.time_ns(),
@@ -47,7 +58,8 @@ def read_device(disks: Mapping[Path, DiskWord], sysfs: Path = Path("/sys")) -> R
         temp_c=sensors.hottest_c(sysfs),
         power_w=sensors.power_w(sysfs),
         power_mode=sensors.power_mode(),
-        throttled=sensors.is_throttled(sysfs),
+        throttled=pulled or sensors.is_throttled(sysfs),
+        over_currents=over_currents,
         disks=disks,
     )
 

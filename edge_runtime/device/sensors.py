@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["hottest_c", "is_throttled", "power_mode", "power_w"]
+__all__ = ["hottest_c", "is_throttled", "over_currents", "power_mode", "power_w"]
 
 _SYSFS = Path("/sys")
 _LIKELY_C = (-40.0, 150.0)  # a sensor that is off says something else
@@ -31,14 +31,18 @@ def hottest_c(sysfs: Path = _SYSFS) -> float | None:
 
 
 def is_throttled(sysfs: Path = _SYSFS) -> bool:
-    """Whether anything is held back: a cooling device other than a fan, or by too much current."""
+    """Whether heat holds anything back: a cooling device other than a fan is at work."""
     for device in sysfs.glob("class/thermal/cooling_device*"):
         kind = _text(device / "type") or ""
         if not any(fan in kind for fan in _FANS) and (_number(device / "cur_state") or 0) > 0:
             return True
-    return any(
-        (_number(each) or 0) > 0 for each in sysfs.glob("class/hwmon/hwmon*/oc*_throt_active")
-    )
+    return False
+
+
+def over_currents(sysfs: Path = _SYSFS) -> int:
+    """How often a Jetson was held back since its start, for too much current or too low voltage."""
+    counts = (_number(each) for each in sysfs.glob("class/hwmon/hwmon*/oc*_event_cnt"))
+    return sum(int(each) for each in counts if each is not None)
 
 
 def power_w(sysfs: Path = _SYSFS) -> float | None:

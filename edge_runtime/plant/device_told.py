@@ -86,12 +86,13 @@ class DeviceTold:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         disks: dict[Path, DiskWord] = {}
         asked_s = float("-inf")
+        reading: Reading | None = None
         while True:
             now_s = time.monotonic()
             if now_s - asked_s >= _DISK_S or not all(each.answers for each in disks.values()):
                 asked_s = now_s
                 disks = {each.folder: each.word(_DISK_ANSWERS_S) for each in self._probes}
-            reading = read_device(disks, self._sysfs)
+            reading = read_device(disks, reading, self._sysfs)
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self.take, reading)
             if self._done.wait(_READ_S):

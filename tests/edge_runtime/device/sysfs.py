@@ -30,6 +30,12 @@ def make_monitor(root: Path, *rails: tuple[str, int, int]) -> None:
     _written(root / "class/hwmon/hwmon3", **values)
 
 
+def make_over_currents(root: Path, *counts: int) -> None:
+    """The counters of a Jetson's over-current events."""
+    values = {f"oc{n}_event_cnt": str(count) for n, count in enumerate(counts, start=1)}
+    _written(root / "class/hwmon/hwmon5", name="soctherm_oc", **values)
+
+
 def _written(folder: Path, **values: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in values.items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edge_runtime.device.clock_watch import ClockWord
+from edge_runtime.device.reading import device_tags, read_device
 from edge_runtime.device.sensors import hottest_c, is_throttled, power_mode, power_w
-from tests.edge_runtime.device.sysfs import make_cooler, make_monitor, make_zone
+from tests.edge_runtime.device.sysfs import make_cooler, make_monitor, make_over_currents, make_zone
 
 
 def test_the_hottest_zone_counts_and_one_that_is_off_does_not(tmp_path):
@@ -25,6 +27,19 @@ def test_a_fan_that_turns_is_no_throttling_and_a_slowed_processor_is(tmp_path):
     assert not is_throttled(tmp_path)
     make_cooler(tmp_path, 1, "cpufreq-cpu0", 1)
     assert is_throttled(tmp_path)
+
+
+def test_an_over_current_since_the_last_reading_is_throttling_and_an_old_one_is_not(tmp_path):
+    make_over_currents(tmp_path, 0, 2, 37)
+    first = read_device({}, None, tmp_path)
+    assert not first.throttled
+    assert not read_device({}, first, tmp_path).throttled
+    make_over_currents(tmp_path, 0, 2, 38)
+    later = read_device({}, first, tmp_path)
+    assert later.throttled
+    tags = device_tags(later, ClockWord(bad=False, stepped_s=0.0, trouble=None))
+    assert tags["Device/Throttled"] is True
+    assert tags["Device/TempC"] is None
 
 
 def test_power_is_that_of_the_rail_that_feeds_the_others(tmp_path):
