@@ -2,8 +2,10 @@
 #include "double.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <set>
+#include <thread>
 
 struct Item {
     Work work;
@@ -24,6 +26,7 @@ struct CUstream_st {
     std::unique_ptr<CUgraph_st> capture;
     bool capture_spoilt = false;
     bool asked = false;
+    std::thread::id runner;  // who takes work off it, while the host is called too
 };
 
 struct CUevent_st {
@@ -37,13 +40,24 @@ namespace {
 
 CUstream_st default_stream;
 std::set<CUstream> streams;
+std::condition_variable_any stream_left;
 
 CUstream real(CUstream stream) { return stream ? stream : &default_stream; }
 bool exists(CUstream stream) { return stream == &default_stream || streams.count(stream); }
 
-// Takes the stream's work off one by one; the lock is not held while the host is called.
+// Takes the stream's work off one by one; the lock is not held while the host is called. What one
+// thread has begun another one waits for: a stream's work is done in its order, whoever waits.
 CUresult run(CUstream stream) {
     std::unique_lock<std::recursive_mutex> lock(driver_lock());
+    const auto self = std::this_thread::get_id();
+    stream_left.wait(lock, [&] {
+        return !exists(stream) || stream->runner == std::thread::id() || stream->runner == self;
+    });
+    if (!exists(stream)) {
+        return CUDA_SUCCESS;
+    }
+    const auto before = stream->runner;
+    stream->runner = self;
     while (!stream->items.empty()) {
         Item item = std::move(stream->items.front());
         stream->items.pop_front();
@@ -61,6 +75,8 @@ CUresult run(CUstream stream) {
             stick(CUDA_ERROR_ILLEGAL_ADDRESS);
         }
     }
+    stream->runner = before;
+    stream_left.notify_all();
     return stuck();
 }
 
