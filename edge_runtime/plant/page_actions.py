@@ -32,7 +32,7 @@ def allowed(role: Role) -> list[str]:
 
 
 async def act(request: web.Request, desk: AlarmDesk) -> web.Response:
-    """POST /act: `{"alarm": id, "kind": label, "event_id", "comment", "minutes"}`."""
+    """POST /act: `{"alarm": id, "kind": label, "event_id", "comment", "minutes", "once"}`."""
     visitor = visitor_of(request)
     if visitor is None or visitor.session is None:
         raise web.HTTPForbidden(text="log in first")
@@ -52,6 +52,9 @@ def _action(given: dict[str, Any], who: str, role: Role, origin: str) -> Action:
         isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not minutes > 0
     ):
         raise web.HTTPBadRequest(text="minutes must be a number above 0")
+    once = given.get("once", False)
+    if not isinstance(once, bool):
+        raise web.HTTPBadRequest(text="once must be true or false")
     comment = str(given.get("comment") or "").strip()
     if len(comment) > LONGEST_TEXT:
         raise web.HTTPBadRequest(text=f"a comment has at most {LONGEST_TEXT} characters")
@@ -63,5 +66,6 @@ def _action(given: dict[str, Any], who: str, role: Role, origin: str) -> Action:
         origin=origin,
         comment=comment,
         seconds=None if minutes is None else minutes * 60,
+        once=once,
         event_id=str(given.get("event_id") or ""),
     )

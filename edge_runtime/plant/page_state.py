@@ -56,6 +56,7 @@ def alarm_json(alarm: Alarm) -> dict[str, Any]:
         "comment": alarm.comment,
         "who": alarm.who,
         "shelved_until_ms": _ms(alarm.shelved_until_ns),
+        "shelved_once": alarm.shelved_once,
         "chattering": alarm.chattering,
         "test": alarm.test,
     }

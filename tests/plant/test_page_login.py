@@ -171,6 +171,7 @@ def test_an_action_from_anywhere_else_is_refused(plant, gateway):
         ({"kind": "shelve", "alarm": "south.failure", "minutes": "many"}, 400),
         ({"kind": "shelve", "alarm": "south.failure", "minutes": float("nan")}, 400),
         ({"kind": "shelve", "alarm": "south.failure", "minutes": 100_000}, 400),
+        ({"kind": "shelve", "alarm": "south.failure", "once": "yes"}, 400),
         ({"kind": "comment", "alarm": "south.failure", "comment": "x" * 501}, 400),
         ({"kind": "acknowledge", "alarm": "nobody.leak"}, 404),
         ({"kind": "acknowledge", "alarm": None}, 404),
@@ -280,6 +281,8 @@ def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
         browser.js("document.activeElement.select()")
         browser.type("5")
         browser.key("Tab")
+        browser.key(" ")  # earlier, if it returns to normal
+        browser.key("Tab")
         browser.type("<img src=x onerror=document.title='hacked'>")
         browser.key("Tab")
         browser.key("Tab")
@@ -287,6 +290,8 @@ def test_an_operator_logs_in_and_acts_in_a_browser_with_mouse_and_keyboard(
         plant.until(lambda: operator1.alarm()["state"] == "SHELVED")
         left_s = operator1.alarm()["shelved_until_ms"] / 1000 - time.time()
         assert 200 < left_s <= 300
+        assert operator1.alarm()["shelved_once"] is True
+        browser.until_text("or normal")
         browser.until_text("<img src=x")  # as text
         assert "hacked" not in browser.js("document.title")
         browser.click("li.leak [data-label=unshelve]")

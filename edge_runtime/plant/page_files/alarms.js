@@ -3,6 +3,7 @@ const list = document.getElementById("alarm-list"), note = document.getElementBy
 const count = document.getElementById("alarm-count"), section = document.getElementById("alarms");
 const ask = document.getElementById("ask"), form = document.getElementById("ask-form");
 const minutes = document.getElementById("ask-minutes"), comment = document.getElementById("ask-comment");
+const once = document.getElementById("ask-once");
 const rows = new Map();
 const STATES = {
   NORM: "normal", UNACK: "unacknowledged", ACKED: "acknowledged", RTN_UNACK: "returned, unacknowledged",
@@ -80,7 +81,7 @@ function fill(row, alarm) {
   const place = [alarm.camera || "this device", alarm.zone && "zone " + alarm.zone].filter(each => each).join(", ");
   set(row.title, (alarm.test ? "TEST: " : "") + (KINDS[alarm.kind] || alarm.kind) + ": " + place);
   set(row.more, [alarm.message.replace(/^TEST: /, ""), alarm.onset_ms && "since " + clock(alarm.onset_ms),
-    alarm.shelved_until_ms && "shelved until " + clock(alarm.shelved_until_ms),
+    alarm.shelved_until_ms && "shelved until " + clock(alarm.shelved_until_ms) + (alarm.shelved_once ? " or normal" : ""),
     alarm.chattering && "chattering",
     alarm.comment && "“" + alarm.comment + "”" + (alarm.who ? " " + alarm.who : "")]
     .filter(each => each).join(" · "));
@@ -111,7 +112,9 @@ function openDialog(alarm, label, words) {
   document.getElementById("ask-what").textContent = (KINDS[alarm.kind] || alarm.kind) + " " + alarm.id;
   document.getElementById("ask-ok").textContent = words;
   document.getElementById("ask-minutes-label").hidden = label !== "shelve";
-  minutes.disabled = label !== "shelve";
+  minutes.disabled = once.disabled = label !== "shelve";
+  document.getElementById("ask-once-label").hidden = label !== "shelve";
+  once.checked = false;
   comment.value = "";
   ask.showModal();
   (label === "shelve" ? minutes : comment).focus();
@@ -121,7 +124,7 @@ document.getElementById("ask-cancel").addEventListener("click", () => ask.close(
 form.addEventListener("submit", () => {
   if (!asked || lost) return;
   const more = {comment: comment.value};
-  if (asked.label === "shelve") more.minutes = Number(minutes.value);
+  if (asked.label === "shelve") Object.assign(more, {minutes: Number(minutes.value), once: once.checked});
   send(asked.alarm, asked.label, more, null);
 });
 
