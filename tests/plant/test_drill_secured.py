@@ -69,7 +69,7 @@ def test_a_named_user_drills_over_encrypted_opcua_and_a_page_with_log_in(
         found = shown(said)
         assert code == 3
         assert found["modbus"]["marked_as_test"]
-        for name, why in (("opcua", "BadUserAccessDenied"), ("page", "/login: 403 wrong name or password")):
+        for name, why in (("opcua", "BadUserAccessDenied"), ("page", "/login: 403 wrong name")):
             assert found[name]["after_ms"] is None
             assert why.lower() in found[name]["fault"].lower(), found[name]
 
