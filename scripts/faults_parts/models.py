@@ -13,6 +13,7 @@ from contract.bundle import graph_name
 from contract.packages import need
 from contract.precision import Precision
 from contract.tags import HealthCode
+from edge_runtime.slots.store import SlotStore
 
 from .fault import Fault, WrongError
 from .network import altered_copy, signed
