@@ -40,10 +40,12 @@ class Device:
         self.folder = folder
         self.root = folder / "device"
         self.work = folder / "work"
-        self.work.mkdir()
-        self.root.mkdir()
+        for each in (self.work, self.root, folder / "t"):
+            each.mkdir()
         self.environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # other daemons of this user are not this device's
+            "TMPDIR": str(folder / "t"),
         }
         self.daemon = None
         self.command = []
@@ -95,7 +97,7 @@ class Device:
         text = re.sub(r'source = ".*"', f'source = "{CAMERA}"', text)
         text = re.sub(r"port = \d+", lambda _: f"port = {free_port()}", text)
         text = text.replace("[plant.opcua]\n", f"[plant.opcua]\nport = {free_port()}\n")
-        text += "[update]\nshadow_s = 5\nleast_frames = 2\n"  # a plant takes a minute
+        text += "[update]\nshadow_s = 15\nleast_frames = 1\n"  # a plant takes a minute
         (self.root / "etc" / "gasedge" / "clients").mkdir()
         (self.root / "etc" / "gasedge" / "daemon.toml").write_text(text)
 
