@@ -171,6 +171,7 @@ def snapshot(camera="north", quality=Quality.GOOD, heartbeat=7, source_time_ns=N
             "Frame/Fps": 12.5,
             "Frame/LatencyP99Ms": 41.0,
             "Frame/Dropped": 2**33 + 1,
+            "Frame/Every": 2,
             "Health/NE107": 0,
             "Health/Code": 0,
             "Camera/Connected": True,
@@ -186,6 +187,8 @@ def snapshot(camera="north", quality=Quality.GOOD, heartbeat=7, source_time_ns=N
             "Drift/PictureDistance": 0.25,
             "Drift/Compared": 70002,
             "Drift/Skipped": 70003,
+            "Verify/LastTime": 1_700_000_060_789_000_000,
+            "Verify/LastResult": 0,
             **named,
         },
     )

@@ -14,7 +14,9 @@ import pytest
 
 from contract.alarms import Outcome
 from contract.roles import Role
+from edge_runtime.beat import SERVING, STARTING
 from edge_runtime.child_process import python_command
+from edge_runtime.config import load_daemon_config
 from edge_runtime.plant.users import Users, add_user
 from edge_runtime.supervisor import _beside
 
@@ -157,19 +159,23 @@ def test_the_daemon_has_an_opcua_process_only_where_the_file_asks_for_one(plant,
     config, port = tmp_path / "daemon.toml", plant.free_port()
     text = '[model]\nbundle = "starter"\n[[camera]]\nname = "north"\nsource = "sim:seed=1"\n'
     config.write_text(text)
-    assert _beside(config) == []
+    assert _beside(load_daemon_config(config)) == []
     config.write_text(f"{text}[plant.opcua]\nport = {port}\n{OPEN}")
-    assert _beside(config) == ["opcua"]
-    command = python_command("edge_runtime.daemon", "opcua", str(config), "--folder", str(tmp_path))
+    settings = load_daemon_config(config)
+    assert _beside(settings) == ["opcua"]
+    kept = tmp_path / "settings.json"
+    kept.write_text(settings.model_dump_json())
+    command = python_command("edge_runtime.daemon", "opcua", str(kept), "--folder", str(tmp_path))
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     try:
-        assert process.stdout.read(1) == b"."
+        assert process.stdout.read(1) in (STARTING, SERVING)
         deadline = time.monotonic() + 60
         while b"OPC UA on" not in (line := process.stderr.readline()):
             assert line
             assert time.monotonic() < deadline
+        plant.until(lambda: process.stdout.read(1) == SERVING)
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
             19, os.getpriority(os.PRIO_PROCESS, 0) + 10
         )
