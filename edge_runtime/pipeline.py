@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,6 +26,7 @@ from edge_runtime.device.upkeep import Upkeep
 from edge_runtime.drill import Drill
 from edge_runtime.latest import LatestFrame
 from edge_runtime.leaks.judge import LeakJudge
+from edge_runtime.lines import Flight, Line
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.shadow import Shadow, open_shadow
 from edge_runtime.showing import Showing
@@ -40,9 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from contract.geometry import FrameFit
-    from contract.segmenter import Run, Segmentation
+    from contract.segmenter import Segmentation
     from contract.tags import CameraSnapshot
-    from edge_runtime.camera_state import CameraState
     from edge_runtime.config import CameraConfig, DaemonConfig, ModelConfig
     from edge_runtime.drill import DrillReport
     from edge_runtime.frames import Frame
@@ -65,31 +65,6 @@ _LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
 _RETRY_S = 0.1
 _OLD_NAME_S = 2.0  # a camera without a frame since the switch is told the new model's name then
 _HOPELESS = 3  # attempts on a replay that never gave a frame
-
-
-@dataclass(slots=True)
-class _Line:
-    """One camera: its reader, its slot and its state."""
-
-    camera: CameraConfig
-    slot: LatestFrame
-    reader: CameraReader
-    state: CameraState
-    every: bool
-    publishing: threading.Lock = field(default_factory=threading.Lock)
-    taken: int = 0  # number of the last picture that was taken from the slot
-    before: ModelFacts | None = None  # of the last mask, until there is one of the new model
-    code: HealthCode = HealthCode.STARTING  # as last published
-
-
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    """Frames that are being segmented together; none of them for a golden frame."""
-
-    frames: list[tuple[_Line, Frame]]
-    run: Run
-    model: RunningModel
-    since_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +239,7 @@ class Pipeline:
                 return NEW_PROCESS
             return NEW_PROCESS if self._broken else 0
 
-    def _line(self, camera: CameraConfig, unit: int) -> _Line:
+    def _line(self, camera: CameraConfig, unit: int) -> Line:
         uri = camera.uri()
         slot = LatestFrame(self._arrived)
         state = camera_state_of(self._config, camera, unit)
@@ -273,7 +248,7 @@ class Pipeline:
         # a GPU makes the network's input of any layout by itself
         native = self._config.model.on_gpu
         reader = CameraReader(camera.name, uri, slot, may_begin=may_begin, native=native)
-        return _Line(camera, slot, reader, state, uri.every)
+        return Line(camera, slot, reader, state, uri.every)
 
     def _opened_model(self, stop: threading.Event, *, until_end: bool) -> RunningModel | None:
         """The model, once it can be believed; until then the plant is told that it cannot."""
@@ -306,7 +281,7 @@ class Pipeline:
                 return model
         return None
 
-    def _model_for_the_next(self, flights: Collection[_Flight]) -> RunningModel:
+    def _model_for_the_next(self, flights: Collection[Flight]) -> RunningModel:
         """Let a successor take over, and close who has answered its last frame."""
         if self._succession.is_pending:
             self._switch(self._succession.take())
@@ -341,7 +316,7 @@ class Pipeline:
 
     def _serve(self, stop: threading.Event, *, until_end: bool) -> None:
         """Keep the network busy: a mask is judged while the next ones are computed."""
-        flights: deque[_Flight] = deque()
+        flights: deque[Flight] = deque()
         while not stop.is_set():
             # whatever this turn hangs in, it began no later than this
             self._busy_since_s = flights[0].since_s if flights else time.monotonic()
@@ -370,7 +345,7 @@ class Pipeline:
         if figures is not None:
             _log.info("the backend's own counts: %s", figures())
 
-    def _take_in(self, done: _Flight, found: list[Segmentation]) -> None:
+    def _take_in(self, done: Flight, found: list[Segmentation]) -> None:
         if not done.frames:
             self._upkeep.answer(found[0].mask[0])
             return
@@ -378,7 +353,7 @@ class Pipeline:
         for (line, frame), segmentation in zip(done.frames, found, strict=True):
             self._judge(line, frame, segmentation, done.model)
 
-    def _next_flight(self, model: RunningModel) -> _Flight | None:
+    def _next_flight(self, model: RunningModel) -> Flight | None:
         """Pictures, or a golden frame between two turns of them; None while there is neither."""
         if self._upkeep.fault:
             raise EngineError(self._upkeep.fault)
@@ -390,9 +365,9 @@ class Pipeline:
             pictures = [question]
         if not pictures:
             return None
-        return _Flight(taken, model.start(pictures, self._arrived.set), model)
+        return Flight(taken, model.start(pictures, self._arrived.set), model)
 
-    def _timed(self, done: _Flight) -> None:
+    def _timed(self, done: Flight) -> None:
         if done.model is not self._succession.model:
             return
         now_s = time.monotonic()
@@ -400,9 +375,9 @@ class Pipeline:
         self._segmented_s = now_s
         self._run_s = took_s if self._run_s is None else self._run_s + 0.05 * (took_s - self._run_s)
 
-    def _gathered(self, model: RunningModel) -> list[tuple[_Line, Frame]]:
+    def _gathered(self, model: RunningModel) -> list[tuple[Line, Frame]]:
         """Frames for the next run, of the lines in turn; bad pictures are told and left out."""
-        taken: list[tuple[_Line, Frame]] = []
+        taken: list[tuple[Line, Frame]] = []
         until_s: float | None = None
         while True:
             for _ in self._lines:
@@ -426,7 +401,7 @@ class Pipeline:
             self._arrived.wait(until_s - now_s)
             self._arrived.clear()
 
-    def _due(self, line: _Line) -> Frame | None:
+    def _due(self, line: Line) -> Frame | None:
         """The newest picture of a line, where enough have come since the last that was taken."""
         every = 1 if line.every else self._upkeep.every
         if line.reader.status.captured - line.taken < every:
@@ -437,7 +412,7 @@ class Pipeline:
         return frame
 
     def _judge(
-        self, line: _Line, frame: Frame, segmentation: Segmentation, model: RunningModel
+        self, line: Line, frame: Frame, segmentation: Segmentation, model: RunningModel
     ) -> None:
         height, width = frame.picture.shape[:2]
         fit = model.segmenter.geometry.of(width, height)
@@ -462,7 +437,7 @@ class Pipeline:
             snapshot = self._publish(line)
             self._showing.show(line.camera, line.state, frame, mask[fit.valid], snapshot)
 
-    def _publish(self, line: _Line) -> CameraSnapshot:
+    def _publish(self, line: Line) -> CameraSnapshot:
         # one at a time: an older snapshot must not overtake a newer one on its way to the link
         with line.publishing:
             now_s = time.monotonic()
