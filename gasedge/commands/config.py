@@ -30,9 +30,11 @@ def check(config: Path) -> None:
 
         daemon = load_daemon_config(config)
         check_files(daemon)
-        trusted_bundle(settled(daemon.model).bundle, trust_of(daemon)).verify()
+        bundle = trusted_bundle(settled(daemon.model).bundle, trust_of(daemon))
+        bundle.verify()
         cameras = ", ".join(camera.name for camera in daemon.camera)
-        click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}")
+        model = f"model {bundle.manifest.model_id} signed by key {bundle.signed_by}"
+        click.echo(f"{config}: OK, a daemon's configuration with camera {cameras}; {model}")
     elif tables & {"data", "simulated", "learning", "network", "augment", "split"}:
         from train.config import load_train_config
         from train.sweep_config import load_sweep_config

@@ -8,7 +8,9 @@ import tarfile
 
 import pytest
 
+from contract import signing_key
 from contract.bundle import MANIFEST, SIGNATURE, Bundle
+from contract.errors import GasedgeError
 from gasedge.cli import main
 from gasedge.starter import PUBLIC_KEY, STARTER
 
@@ -58,7 +60,7 @@ def test_line_from_key_to_trusted_bundle(tiny_bundle, keys, secret, capsys):
 def test_private_key_is_encrypted_private_and_never_overwritten(keys, secret, capsys):
     key = keys / "signing.key"
     assert key.stat().st_mode & 0o777 == 0o600
-    assert key.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert key.read_bytes().splitlines()[1] == b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
     before = key.read_bytes()
     assert main(["bundle", "keygen", str(keys), *opened_by(secret)]) == 2
     assert "a key is never overwritten" in capsys.readouterr().err
@@ -72,7 +74,7 @@ def test_wrong_open_or_missing_secrets_are_one_line(tiny_bundle, keys, secret, t
     before = (tiny_bundle / SIGNATURE).read_bytes()
     secret.write_text("another passphrase\n")
     assert signed(tiny_bundle, keys, secret) == 2
-    assert "the passphrase is wrong, or it is no encrypted private key" in capsys.readouterr().err
+    assert "the passphrase is wrong, or the file is damaged" in capsys.readouterr().err
     secret.write_text("short\n")
     assert main(["bundle", "keygen", str(tmp_path / "new"), *opened_by(secret)]) == 2
     assert "must have 8 characters at least" in capsys.readouterr().err
@@ -106,15 +108,39 @@ def test_key_of_another_kind_is_refused(tiny_bundle, keys, secret, capsys):
     from cryptography.hazmat.primitives.asymmetric import ec
 
     other = ec.generate_private_key(ec.SECP256R1())
-    encrypted = serialization.BestAvailableEncryption(PASSPHRASE.encode())
-    pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (keys / "signing.key").write_bytes(other.private_bytes(pem, kind, encrypted))
+    pem = serialization.Encoding.PEM
+    (keys / "signing.key").write_bytes(signing_key._encrypted(other, PASSPHRASE))
     assert signed(tiny_bundle, keys, secret) == 2
     assert "is no Ed25519 key" in capsys.readouterr().err
+    (keys / "signing.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    assert signed(tiny_bundle, keys, secret) == 2
+    assert "is no private key made by gasedge bundle keygen" in capsys.readouterr().err
+    (keys / "signing.key").write_bytes(b"scrypt salt \xff\n")
+    assert signed(tiny_bundle, keys, secret) == 2
+    assert "or the file is damaged" in capsys.readouterr().err
     public = serialization.PublicFormat.SubjectPublicKeyInfo
     (keys / "signing.pub").write_bytes(other.public_key().public_bytes(pem, public))
     assert main(["bundle", "verify", str(tiny_bundle), "--key", str(keys / "signing.pub")]) == 2
     assert "is no Ed25519 key" in capsys.readouterr().err
+
+
+def test_public_key_that_anybody_may_replace_is_refused(tiny_bundle, keys, capsys):
+    public = keys / "signing.pub"
+    public.chmod(0o666)
+    assert main(["bundle", "verify", str(tiny_bundle), "--key", str(public)]) == 2
+    assert "anybody may write the key; run: chmod o-w" in capsys.readouterr().err
+
+
+def test_pair_that_the_disk_takes_by_half_leaves_nothing_in_the_way(
+    tmp_path, secret, monkeypatch, capsys
+):
+    def full(path, data):
+        raise GasedgeError(f"{path}: no space left on this disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signing_key, "write_bytes", full)
+        assert main(["bundle", "keygen", str(tmp_path / "k"), *opened_by(secret)]) == 1
+    assert main(["bundle", "keygen", str(tmp_path / "k"), *opened_by(secret)]) == 0
 
 
 def test_verify_asks_as_the_device_does(tiny_bundle, keys, secret, capsys):
