@@ -393,3 +393,20 @@ def test_a_message_that_is_too_large_is_refused_before_it_is_held_in_memory(capl
         MqttConnection(config(url), teller).start(),
     ):
         until(lambda: "heard " + "x" * 60_000 in teller.news)
+
+
+def test_why_a_broker_is_not_there_any_more_is_told_where_its_connection_did_not_stand_long(
+    tmp_path, caplog
+):
+    with (
+        mosquitto(tmp_path) as broker,
+        MqttConnection(config(broker.url), Teller()).start(),
+        caplog.at_level("WARNING"),
+    ):
+        until(lambda: "as teller" in (tmp_path / "mosquitto.log").read_text())
+        broker.stop()
+        until(lambda: "no connection to" in caplog.text)
+        assert "Connection refused" in caplog.text
+        told = caplog.text.count("no connection to")
+        time.sleep(1.5)  # several tries more, which say nothing new
+        assert caplog.text.count("no connection to") == told == 1

@@ -63,6 +63,7 @@ class MqttConnection(Closing):
         self._speaker = speaker
         self._tell = tell
         self._told: str | None = None
+        self._why: dict[Address, str] = {}  # what each broker failed with last, told once
         self._addresses = config.addresses()
         self._keepalive_s = config.keepalive_s
         self._credentials = (
@@ -146,7 +147,7 @@ class MqttConnection(Closing):
             for address in self._addresses:
                 if self._closed.is_set():
                     break
-                stood_s = self._converse(address, first=not failures)
+                stood_s = self._converse(address)
                 failures = 0 if stood_s >= _STEADY_S else failures + 1
             rounds = max(1, failures // len(self._addresses))
             self._rest(back_off_s(rounds, random.random(), cap_s=_CAP_S))
@@ -157,7 +158,7 @@ class MqttConnection(Closing):
         while not self._closed.is_set() and (left_s := until_s - time.monotonic()) > 0:
             self._wait(None, min(left_s, self._speaker.turn(None)))
 
-    def _converse(self, address: Address, *, first: bool) -> float:
+    def _converse(self, address: Address) -> float:
         """Connect and stay for as long as the connection stands; answers for how many seconds."""
         line = PahoLine(self._mqtt, self._speaker, self._keepalive_s)
         try:
@@ -176,7 +177,8 @@ class MqttConnection(Closing):
             self._at = None
             line.drop()
         if line.stood_since is None:
-            log = _log.warning if first else _log.debug
+            log = _log.debug if self._why.get(address) == line.fault else _log.warning
+            self._why[address] = line.fault
             log("%s: no connection to %s (%s)", self._speaker.client_id, address, line.fault)
             return 0.0
         self._speaker.closed()
@@ -203,6 +205,7 @@ class MqttConnection(Closing):
             else:
                 if self._at is None:
                     self._at = address
+                    self._why.clear()
                     _log.info("%s: connected to %s", self._speaker.client_id, address)
                 if self._told is not None and time.monotonic() - line.stood_since >= _STEADY_S:
                     self._recovered()
