@@ -155,9 +155,10 @@ def _unsign(bundle: Path) -> None:
 
 def _strange(bundle: Path) -> None:
     ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="cpu")
-    public = bundle.with_suffix(".pub").read_bytes()
+    key = bundle.with_suffix(".pub")
+    before = key.read_bytes() if key.exists() else None
     signed(bundle, key=ed25519.Ed25519PrivateKey.generate())
-    bundle.with_suffix(".pub").write_bytes(public)
+    key.unlink() if before is None else key.write_bytes(before)
 
 
 def _older(bundle: Path) -> None:
