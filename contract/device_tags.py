@@ -46,7 +46,7 @@ DEVICE_ROWS: tuple[Tag, ...] = (
         "Device/DiskFreeMb",
         TagType.U32,
         "MiB",
-        "Free room where state and evidence are kept, of two disks the fuller one's",
+        "Free room where state and evidence are kept, by tens; of two disks the fuller one's",
         unknown=None,
         register=60,
         own=True,

@@ -113,11 +113,15 @@ class DailyCheck(Closing):
             utc_s: UTC.
             model: that runs; None while none does.
         """
-        if self._not_before_s is None:
-            self._not_before_s = now_s + _SETTLE_S
-        if self._busy or model is None or model.bundle is None or now_s < self._not_before_s:
+        if self._busy or model is None or model.bundle is None:
             return
-        if self._schedule.is_due(self._last_s(utc_s), utc_s):
+        # a network that answered wrongly last, in a process before this one, is asked at once
+        wrong = CheckResult.WRONG_ANSWERS in self._results.values()
+        if self._not_before_s is None:
+            self._not_before_s = now_s if wrong else now_s + _SETTLE_S
+        if now_s < self._not_before_s:
+            return
+        if wrong or self._schedule.is_due(self._last_s(utc_s), utc_s):
             self._busy = True
             self._not_before_s = now_s + _AGAIN_S
             self._jobs.put(model)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Reading", "device_tags", "read_device", "troubles"]
 
 _MB = 1 << 20
+_STEP_MB = 10  # a log that grows is no news by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def device_tags(reading: Reading, clock: ClockWord) -> dict[str, Value]:
         "Device/PowerW": reading.power_w,
         "Device/PowerMode": reading.power_mode,
         "Device/Throttled": reading.throttled,
-        "Device/DiskFreeMb": min(free) // _MB if free else None,
+        "Device/DiskFreeMb": min(free) // _MB // _STEP_MB * _STEP_MB if free else None,
         "Device/ClockBad": clock.bad,
     }
 

@@ -58,8 +58,9 @@ def begun(folder, begun_s=NIGHT - HOUR, ended_s=None, results=None):
 
 def answered(check, model, mask_of):
     """Do as the worker does, until the check has ended."""
-    check.tick(0.0, NIGHT + 60, model)  # cameras have their time after a start
     wait_for(lambda: not check._busy)
+    check.tick(0.0, NIGHT + 60, model)  # cameras have their time after a start
+    assert not check._busy
     check.tick(200.0, NIGHT + 60, model)
 
     def worked():
@@ -109,6 +110,15 @@ def test_a_blank_mask_fails_and_the_network_must_not_be_believed(tmp_path, model
         assert check.values("north")["Verify/LastResult"] == 1
         assert HealthCode.CHECK_FAILED in check.warnings("north", NIGHT + 60)
         assert "daily known-answer test was not passed" in check.fault
+
+
+def test_after_wrong_answers_the_next_process_asks_at_once(tmp_path, model, night):
+    """Else a network that only its way in the daemon makes wrong would be believed for a day."""
+    begun(tmp_path, ended_s=NIGHT - 60, results={"north": 1})
+    with DailyCheck(SCHEDULE, tmp_path, {"north": seen(view(1))}) as check:
+        wait_for(lambda: not check._busy)
+        check.tick(0.0, NIGHT, model)
+        wait_for(lambda: check.question(model) is not None)
 
 
 @pytest.mark.parametrize(
