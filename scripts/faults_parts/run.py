@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["outcomes"]
 
 
+_CLEAN_S = 60.0  # for what an earlier fault left to be told no more
 _BEFORE_S = 1.0  # of a daemon as it should be, before each fault
 
 
@@ -55,6 +56,9 @@ def outcomes(faults: Iterable[Fault], folder: Path, bundle: Path) -> Iterator[Ou
 
 def _done(fault: Fault, rig: Rig) -> Outcome:
     rig.settle(fault.recover_s)
+    bits = fault.told | fault.seen
+    if bits and rig.watch.until(lambda r: not r.code & bits, 1, _CLEAN_S) is None:
+        raise WrongError(f"{bits.name} stood already before the fault")
     time.sleep(_BEFORE_S)
     rig.watch.forget()
     rig.watch.false.clear()
