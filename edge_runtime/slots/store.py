@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import os
+import pwd
 import shutil
 from typing import TYPE_CHECKING
 
@@ -120,12 +121,18 @@ class SlotStore:
         """Be the only one who applies a model here.
 
         Raises:
-            ConfigError: when another one is at it.
+            ConfigError: when another one is at it, or the folder is another user's.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be made ({error.strerror})") from error
+        owner = self.folder.stat().st_uid
+        if owner != os.getuid():  # the daemon could not read what another user puts there
+            raise ConfigError(
+                f"{self.folder}: belongs to user {_name(owner)}; run this as that user: "
+                f"sudo -u {_name(owner)} gasedge apply"
+            )
         with self._locked(_APPLY_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
             self._clean_up()
             yield
@@ -186,6 +193,13 @@ def placed(config: ModelConfig, folder: Path, engine: str | None) -> ModelConfig
         "engine": None if engine is None else folder / engine,
     }
     return config.model_copy(update=places)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def _sync_tree(folder: Path) -> None:

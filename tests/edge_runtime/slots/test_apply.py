@@ -230,6 +230,15 @@ def test_wrong_words_are_one_line(device: Path):
     one_line(done, 2, "another gasedge apply is at work")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+def test_another_users_slots_are_left_alone(device: Path):
+    (device / "models").mkdir()
+    os.chown(device / "models", 12345, -1)
+    done = typed(device, "apply", "tiny.gasedge", "daemon.toml")
+    one_line(done, 2, "run this as that user: sudo -u #12345")
+    assert not list((device / "models").iterdir())
+
+
 class Row(NamedTuple):
     """What the client reads at once."""
 

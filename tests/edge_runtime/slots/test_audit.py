@@ -25,6 +25,8 @@ def open_desk(tmp_path: Path):
     opened = []
 
     def open_it() -> Desk:
+        for each in opened:
+            each.close()
         database = Database(tmp_path / "state.sqlite")
         opened.append(database)
         return Desk([WatchedCamera("north")], database)
