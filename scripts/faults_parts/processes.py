@@ -79,7 +79,7 @@ def _row(role: str, number: signal.Signals, dice: random.Random) -> Fault:
         shown=Shown.HONEST if not stopped and shown is Shown.UNKNOWN else shown,
         other=Shown.WATCHED if shown is Shown.WATCHED else Shown.HONEST,
         hold_s=hold_s if pause_s is None else max(hold_s, pause_s),
-        recover_s=60.0,
+        recover_s=120.0,
     )
 
 
