@@ -95,6 +95,8 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         state_dir = config.plant.state_dir
         trust, keep = partial(trust_of, config), partial(keep_counter, state_dir)
         slots = SlotStore(config.model.bundle) if is_slots_folder(config.model.bundle) else None
+        if slots is not None:
+            slots.seal_here()
         opener: ModelOpener | SlotOpener = (
             SlotOpener(slots, config.update, trust) if slots else ModelOpener(trust, keep)
         )

@@ -127,6 +127,7 @@ def apply_bundle(
                     "wait until it is confirmed (gasedge apply --status), or go back first "
                     "(--rollback)"
                 )
+            store.seal_here()
             candidate.build(slots, tell)
             report = candidate.tried(config_path, wanted_s, tell)
             done = replace(candidate.applied, report=report)

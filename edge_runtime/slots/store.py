@@ -108,6 +108,14 @@ class SlotStore:
                 write_text(self.folder / SLOTS, after.model_dump_json(indent=1) + "\n")
             return after
 
+    def seal_here(self) -> None:
+        """Let this process, and those that it starts, seal engines with a secret in this folder.
+
+        The daemon has systemd's folder for its state and a person who types has a home: an engine
+        that one of them built must be one that was built here to the other.
+        """
+        os.environ["STATE_DIRECTORY"] = str(self.folder)
+
     def bundle(self, slot: str) -> Path:
         """The bundle's folder in a slot."""
         return self.folder / slot / _BUNDLE

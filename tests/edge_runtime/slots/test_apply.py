@@ -124,6 +124,7 @@ class SlotDaemon(Daemon):
 def device(tiny_bundle: Path, monkeypatch):
     """The folder of a device's configuration, tiny.gasedge beside it."""
     monkeypatch.chdir(tiny_bundle.parent)
+    monkeypatch.setenv("STATE_DIRECTORY", "")  # what apply sets ends with the test
     return configured(tiny_bundle.parent)
 
 

@@ -73,7 +73,10 @@ def wait_until(condition) -> None:
         time.sleep(0.02)
 
 
-def test_engines_are_built_into_their_slots_and_one_takes_over_from_the_other(device, double):
+def test_engines_are_built_into_their_slots_and_one_takes_over_from_the_other(
+    device, double, monkeypatch
+):
+    monkeypatch.setenv("STATE_DIRECTORY", str(device.parent / "home of who types"))
     config = load_daemon_config(device)
     store = SlotStore(config.model.bundle)
     for name in ("tiny", "second"):
@@ -82,6 +85,8 @@ def test_engines_are_built_into_their_slots_and_one_takes_over_from_the_other(de
         slots = store.read()
         engine = store.folder / slots.active / slots.running.engine
         assert read_fingerprint(engine).model_id == name
+    monkeypatch.setenv("STATE_DIRECTORY", str(device.parent / "state of the service"))
+    store.seal_here()  # as the daemon does
     opener = SlotOpener(store, config.update, partial(trust_of, config))
     plant, stop, returned = Silent(), threading.Event(), []
     with opener:
