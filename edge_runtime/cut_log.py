@@ -46,6 +46,6 @@ def pages_cut_off(database: Path) -> int:
     if version != _VERSION or not is_set_up or (log[_SALTS] not in (salts, b"")):
         return 0
     page = (page & 0xFE00) + ((page & 1) << 16)  # 65536 stands there as 1
-    whole = max(0, len(log) - _LOG_HEAD) // (_FRAME_HEAD + page)
+    whole = max(0, len(log) - _LOG_HEAD) // (_FRAME_HEAD + int(page))
     (in_the_file,) = _IN_THE_FILE.unpack_from(index, 2 * size)
     return max(0, int(frames) - max(whole, int(in_the_file)))
