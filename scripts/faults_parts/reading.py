@@ -182,7 +182,8 @@ def judge(
             if reading.at_s - since_s >= late_s:
                 late_s, what = reading.at_s - since_s, str(reading)
         is_right = late_s <= PATIENCE_S and (not told or detected_s <= told_in_s + _WITHIN_S)
-        said = str(first) + (f" ({what} for {late_s:.1f} s)" if what else "")
+        said = str(first) if told else "as before"
+        said += f" ({what} for {late_s:.1f} s)" if what else ""
         return Judged(detected_s, said, is_right)
     if right is Shown.HONEST:
         wrong = next((r for r in judged if not r.is_watched), None)
