@@ -47,13 +47,15 @@ def health(now_s: float, temporary: Path | None = None) -> Health:
             if mark.stat().st_uid != os.getuid():
                 continue
             said, _, text = mark.read_text(encoding="utf-8").partition("\n")
-            found.append((float(said), text.strip()))
+            at_s = float(said)
         except (OSError, ValueError):  # gone meanwhile, or half written
             continue
+        if at_s <= now_s:  # or it is left from before the machine started
+            found.append((at_s, text.strip()))
     if not found:
         return Health(ok=False, text="no daemon of this user runs")
     at_s, standing = max(found)
-    if not 0 <= now_s - at_s <= _OLD_S:
+    if now_s - at_s > _OLD_S:
         return Health(
             ok=False, text=f"no progress for {now_s - at_s:.0f} s; {standing}".rstrip("; ")
         )
