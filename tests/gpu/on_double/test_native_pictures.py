@@ -7,8 +7,12 @@ import pytest
 
 from contract.errors import EngineError
 from contract.label_map import GAS_SMOKE
+from edge_runtime.camera_state import CameraState
+from edge_runtime.config import HealthConfig, LeakConfig
 from edge_runtime.cuda.exchange import Transfer
+from edge_runtime.frames import Frame
 from edge_runtime.leaks.cells import CellGrid
+from edge_runtime.leaks.judge import LeakJudge
 from edge_runtime.pixels import Layout, NativePicture, bgr_of, pixels_of
 from tests.bundles import tiny_pictures
 
@@ -108,3 +112,32 @@ def test_daemon_asks_its_cameras_for_native_pictures_only_where_a_gpu_takes_them
     assert ModelConfig(bundle=bundle, engine=tmp_path / "any.engine").on_gpu
     assert ModelConfig(bundle=bundle, backend="tensorrt").on_gpu
     assert pixels_of(native(Layout.GREY, 1)).ndim == 2
+
+
+def test_a_camera_of_nv12_is_judged_as_its_bgr_pictures_are(opened):
+    """From the reader's picture over the GPU's mask and cells to the published area."""
+    segmenter = opened()
+    told = []
+    for as_it_comes in (True, False):
+        state = CameraState(
+            "north", 1, health=HealthConfig(), leaks=LeakJudge(LeakConfig()), size=None,
+            is_test=False, version="0",
+        )  # fmt: skip
+        areas = []
+        for n in range(24):
+            picture = native(Layout.NV12, n, 96, 128)
+            given = picture if as_it_comes else bgr_of(picture)
+            at_ns = (100 + n) * 100_000_000
+            frame = Frame("north", n + 1, 1_800_000_000_000_000_000 + at_ns, at_ns, given)
+            state.saw(frame)
+            found = segmenter.segment_picture(given)
+            fit = segmenter.geometry.of(128, 96)
+            cells = found.cells if as_it_comes else None  # counted by the CPU
+            state.segmented(
+                frame, found.mask[0], found.score[0], fit, at_ns / 1e9, model_sha256="0" * 64,
+                cells=cells,
+            )  # fmt: skip
+            areas.append((state.judged.gas, state.judged.count))
+        told.append(areas)
+    assert told[0] == told[1]
+    assert any(gas.area_px for gas, _ in told[0])

@@ -160,7 +160,7 @@ def test_closing_in_another_thread_frees_everything(opened, double):
 
 @pytest.mark.parametrize(
     ("function", "after"),
-    [("cuMemAlloc_v2", n) for n in range(6)] + [("cuMemHostAlloc", n) for n in range(5)],
+    [("cuMemAlloc_v2", n) for n in range(7)] + [("cuMemHostAlloc", n) for n in range(6)],
 )
 def test_memory_that_runs_out_while_opening_is_given_back(opened, double, function, after):
     double.fail(function, 2, after=after)
