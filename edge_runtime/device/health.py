@@ -12,10 +12,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PREFIX", "Health", "health", "mark_progress"]
+__all__ = ["PREFIX", "SERVICE", "Health", "health", "mark_progress"]
 
 PREFIX = "gasedge-"
 """How the folder of a daemon is called, in the folder for temporary files."""
+SERVICE = Path("/run/gasedge")
+"""Folder for temporary files of the service of systemd."""
 _MARK = "progress"
 _OLD_S = 60.0
 
@@ -34,17 +36,19 @@ def mark_progress(folder: Path, now_s: float, standing: str) -> None:
         (folder / _MARK).write_text(f"{now_s:.3f}\n{standing}\n", encoding="utf-8")
 
 
-def health(now_s: float, temporary: Path | None = None) -> Health:
-    """The health of this user's daemon that made progress last.
+def health(now_s: float, temporary: Path | None = None, service: Path = SERVICE) -> Health:
+    """The health of this user's daemon that made progress last, or of the service's.
 
     Args:
         now_s: monotonic time.
         temporary: the folder for temporary files; None is this process' own.
+        service: the service's own; whoever may look into it may know.
     """
     found: list[tuple[float, str]] = []
-    for mark in (temporary or Path(tempfile.gettempdir())).glob(f"{PREFIX}*/{_MARK}"):
+    own = (temporary or Path(tempfile.gettempdir())).glob(f"{PREFIX}*/{_MARK}")
+    for mark in (*own, *service.glob(f"{PREFIX}*/{_MARK}")):
         try:
-            if mark.stat().st_uid != os.getuid():
+            if mark.stat().st_uid != os.getuid() and not mark.is_relative_to(service):
                 continue
             said, _, text = mark.read_text(encoding="utf-8").partition("\n")
             at_s = float(said)
@@ -53,7 +57,8 @@ def health(now_s: float, temporary: Path | None = None) -> Health:
         if at_s <= now_s:  # or it is left from before the machine started
             found.append((at_s, text.strip()))
     if not found:
-        return Health(ok=False, text="no daemon of this user runs")
+        text = "no daemon of this user runs; that of the service: sudo gasedge health"
+        return Health(ok=False, text=text)
     at_s, standing = max(found)
     if now_s - at_s > _OLD_S:
         return Health(

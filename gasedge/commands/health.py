@@ -11,8 +11,8 @@ __all__ = ["command"]
 def command() -> int:
     """Say whether every process of this user's running daemon serves: exit code 0, else 3.
 
-    For the health check of a container. Whether cameras see is another matter: ask /readyz of the
-    page, or the tags.
+    For the health check of a container; of the service of systemd root may ask. Whether cameras see
+    is another matter: ask /readyz of the page, or the tags.
     """
     import time
 

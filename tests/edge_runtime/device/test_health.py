@@ -38,10 +38,17 @@ def test_a_process_that_is_started_anew_is_not_healthy(tmp_path):
     assert (found.ok, found.text) == (False, "frames is down, next start in 3 s")
 
 
+def test_the_services_daemon_is_found_where_systemd_has_its_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    mark_progress(daemon_folder(tmp_path / "run"), 90.0, "")
+    (tmp_path / "tmp").mkdir()
+    assert health(91.0, tmp_path / "tmp", tmp_path / "run").ok
+
+
 @pytest.mark.parametrize("text", ["", "x\n", "\0\n"])
 def test_a_mark_that_is_half_written_is_none(tmp_path, text):
     (daemon_folder(tmp_path) / "progress").write_text(text)
-    assert health(1.0, tmp_path).text == "no daemon of this user runs"
+    assert "no daemon of this user runs" in health(1.0, tmp_path, tmp_path / "none").text
 
 
 def test_the_command_gives_exit_code_3_without_a_daemon_and_0_with_one(
