@@ -29,7 +29,7 @@ def seeds():
     action = Action(ActionKind.SHELVE, alarm, "o", Role.OPERATOR, "here", "why", 60.0)
     told = [
         encode_relayed(Asked(1, action)),
-        encode_relayed(Note(Entry(Category.ACCESS, "log-in", who="a"))),
+        encode_relayed(Note(2, Entry(Category.ACCESS, "log-in", who="a"))),
         encode_relayed(Maintain("disk", "full")),
         encode_relayed(Maintain("disk", None)),
     ]
