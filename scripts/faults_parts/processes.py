@@ -75,8 +75,8 @@ def _row(role: str, number: signal.Signals, dice: random.Random) -> Fault:
         how=f"{number.name} at a random moment",
         setting=_SETTING,
         do=do,
-        # a frames process that is killed may be back and watch again within two seconds
-        shown=Shown.HONEST if not stopped and shown is Shown.UNKNOWN else shown,
+        # who is killed and started again may be back within two seconds
+        shown=Shown.HONEST if not stopped and role in ("frames", "plant") else shown,
         other=Shown.WATCHED if shown is Shown.WATCHED else Shown.HONEST,
         hold_s=hold_s if pause_s is None else max(hold_s, pause_s),
         recover_s=120.0,

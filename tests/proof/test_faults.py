@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 for package in ("openvino", "pymodbus", "paho.mqtt.client", "asyncua", "aiohttp", "torch", "onnx"):
     pytest.importorskip(package)
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "faults"
-NETWORK = ROOT / "scripts" / "faults_parts" / "network.py"
 ROWS = [
     ("cameras", "frozen"),
     ("brokers", "stopped"),
@@ -33,32 +25,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def network(pytestconfig) -> Path:
-    """A folder that keeps the network; exporting it anew takes a minute on a busy machine."""
-    makers = hashlib.sha256()
-    for source in sorted([*ROOT.glob("export/*.py"), *ROOT.glob("contract/*.py"), NETWORK]):
-        makers.update(source.read_bytes())
-    return Path(pytestconfig.cache.mkdir("faults-network")) / makers.hexdigest()[:16]
-
-
-def run(*words) -> subprocess.CompletedProcess[str]:
-    if shutil.which("mosquitto") is None:
-        pytest.skip("needs mosquitto (apt-get install mosquitto)")
-    command = [sys.executable, str(SCRIPT), *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as script:
-        try:
-            said = script.communicate(timeout=280)
-        except BaseException:
-            script.terminate()  # so that it ends what it started
-            raise
-    return subprocess.CompletedProcess(command, script.returncode, *said)
-
-
-def rows_of(folder: Path, *words) -> list[dict]:
+def rows_of(run, folder, *words):
     out = folder / "table.json"
-    done = run(*words, "--json", out)
+    done = run("faults", *words, "--json", out)
     assert done.returncode in (0, 3), done.stderr
     rows = json.loads(out.read_text())["rows"]
     skipped = [each["skipped"] for each in rows if each["skipped"]]
@@ -71,27 +40,27 @@ def rows_of(folder: Path, *words) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "row"), ROWS)
-def test_a_fault_is_shown_as_what_it_is_and_loses_nothing(group, row, network, tmp_path):
-    (found,) = rows_of(tmp_path, "--only", group, "--row", row, "--network", network)
+def test_a_fault_is_shown_as_what_it_is_and_loses_nothing(group, row, network, run, tmp_path):
+    (found,) = rows_of(run, tmp_path, "--only", group, "--row", row, "--network", network)
     assert found["lost"] == "0"
     assert found["recovered_s"] is not None
 
 
 @pytest.mark.slow
-def test_killed_processes_come_back_and_lose_nothing(network, tmp_path):
+def test_killed_processes_come_back_and_lose_nothing(network, run, tmp_path):
     words = ("--only", "processes", "--kills", 5, "--seed", 4, "--network", network)
-    assert len(rows_of(tmp_path, *words)) == 5
+    assert len(rows_of(run, tmp_path, *words)) == 5
 
 
-def test_the_list_names_every_group_and_does_nothing():
-    done = run("--list", "--kills", 12)
+def test_the_list_names_every_group_and_does_nothing(run):
+    done = run("faults", "--list", "--kills", 12)
     assert done.returncode == 0
     groups = {line.partition(":")[0] for line in done.stdout.splitlines()}
     assert groups == {"processes", *(group for group, _ in ROWS)}
 
 
-def test_an_unknown_group_is_told_with_those_there_are():
-    done = run("--only", "cats")
+def test_an_unknown_group_is_told_with_those_there_are(run):
+    done = run("faults", "--only", "cats")
     assert done.returncode == 2
     assert "cats" in done.stderr
     assert "cameras" in done.stderr
