@@ -37,7 +37,8 @@ __all__ = ["ROOT", "Rig", "Setting"]
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90.0
 _PLAYED = "?fps=5&loop"
-# alarms as quick as they may be, so that many come and go meanwhile
+# Alarms as quick as they may be, so that many come and go meanwhile. By default values are unknown
+# after two seconds without a picture: that is the limit itself, and telling it takes its time, too.
 _TABLES = """
 [leak]
 votes = 2
@@ -52,7 +53,10 @@ chatter_s = 10.0
 [alarm.failure]
 on_delay_s = 0.5
 off_delay_s = 0.5
+[health]
+lost_after_s = 1.5
 [plant]
+bad_after_s = 1.5
 state_dir = "{state}"
 [plant.events]
 site = "yard"
