@@ -24,7 +24,7 @@ __all__ = ["SlotAudit"]
 
 _log = logging.getLogger(__name__)
 
-_FACT = "slots"  # number of the last event that the journal has
+_FACT = "slots"  # number and time of the last event that the journal has
 _REASON = "model"
 _LOOK_S = 1.0
 
@@ -70,18 +70,21 @@ class SlotAudit:
     def _told(self, slots: Slots) -> bool:
         journal = self._desk.journal
         try:
-            told = int(journal.fact(_FACT) or 0)
+            number, _, at = journal.fact(_FACT).partition(" ")
         except NotKeptError:
             return False
-        if slots.history and slots.history[-1].n < told:
-            told = 0  # another folder of slots, or one that was begun anew
+        told = int(number or 0)
+        known = next((event for event in slots.history if event.n == told), None)
+        begun_anew = bool(slots.history) and slots.history[-1].n < told
+        if begun_anew or (known is not None and known.at != at):
+            told = 0  # another folder of slots than the one that the journal knows
         for event in slots.history:
             if event.n <= told:
                 continue
             if not self._desk.audit(_entry(event)):
                 return False
             try:
-                journal.remember(_FACT, str(event.n))
+                journal.remember(_FACT, f"{event.n} {event.at}")
             except NotKeptError:  # then it is told once more
                 return False
         return True

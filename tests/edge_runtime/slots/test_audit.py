@@ -84,6 +84,18 @@ def test_an_event_that_the_disk_did_not_take_is_written_later(
     assert comments(desk) == ["staged", "switched", "confirmed"] * 2
 
 
+def test_a_folder_of_slots_that_was_begun_anew_is_written_from_its_begin(
+    store: SlotStore, open_desk
+):
+    desk = open_desk()
+    look(SlotAudit(desk, store.folder))
+    (store.folder / "slots.json").unlink()
+    for _ in range(8):  # more events than the journal has of the folder before
+        store.change(lambda s: s.refused("five", "unsigned", at="2026-02-02", who="eva"))
+    look(SlotAudit(desk, store.folder))
+    assert comments(desk)[6:] == ["refused"] * 8
+
+
 def test_a_model_that_went_back_is_told_until_another_is_applied(
     store: SlotStore, bundles, open_desk
 ):
