@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from contract.closing import Closing
 from contract.errors import InputError
+from edge_runtime.device.memory import resident_bytes
 from edge_runtime.frames import Frame
 from edge_runtime.reconnect import back_off_s
 from edge_runtime.sources.decoder import Decoder, SourceEndedError
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.1  # how late a stop may be seen
 _HUNG_S = 90.0  # longer than any wait for a camera
+_WEIGH_S = 5.0  # between two looks at a decoder's memory
+_DECODER_BYTES = 1 << 30  # many times what decoding one camera takes
 _STEADY_S = 10.0  # a connection that held so long was a good one
 _FLAPPING_S = 5.0  # at most between two attempts on a camera that does give pictures
 
@@ -139,7 +142,7 @@ class CameraReader(Closing):
 
     def _read(self, decoder: Decoder) -> None:
         timeout_s = self._connect_timeout_s
-        begun_s = time.monotonic()
+        begun_s = weighed_s = time.monotonic()
         while not self._stop.is_set():
             read = decoder.read(timeout_s)
             self._turned_s = time.monotonic()
@@ -148,6 +151,9 @@ class CameraReader(Closing):
             header, picture = read
             if self._turned_s - begun_s > _STEADY_S:
                 self._attempts = 0  # one picture alone proves nothing
+            if self._turned_s - weighed_s > _WEIGH_S:
+                weighed_s = self._turned_s
+                self._weigh(decoder)
             if timeout_s != self._frame_timeout_s:
                 timeout_s = self._frame_timeout_s
                 _log.info(
@@ -170,6 +176,15 @@ class CameraReader(Closing):
             if self._uri.every:  # it waited for the worker, so it is as new as it can be
                 taken_ns = time.time_ns(), time.monotonic_ns()
             self._slot.put(Frame(self._camera, captured, *taken_ns, picture))
+
+    def _weigh(self, decoder: Decoder) -> None:
+        """Begin anew where a library has leaked for weeks."""
+        held = resident_bytes(decoder.pid) or 0
+        if held > _DECODER_BYTES:
+            raise InputError(
+                f"{self._uri}: its decoder holds {held >> 20} MiB of memory, more than "
+                f"{_DECODER_BYTES >> 20}, and is started anew"
+            )
 
     def _note(self, text: str) -> None:
         if text not in self._noted:  # not again with every attempt

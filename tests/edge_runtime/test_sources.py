@@ -258,3 +258,13 @@ def test_a_reader_that_does_not_come_round_is_told_from_one_that_tries_again(slo
         wait_for(lambda: reader.status.failures >= 1)
         assert not reader.is_hung(time.monotonic())
         assert reader.is_hung(time.monotonic() + 100)
+
+
+def test_a_decoder_that_takes_too_much_memory_is_started_anew(slot, monkeypatch, caplog):
+    monkeypatch.setattr("edge_runtime.sources.reader._WEIGH_S", 0.1)
+    monkeypatch.setattr("edge_runtime.sources.reader._DECODER_BYTES", 1 << 20)
+    uri = parse_source("sim:width=64&height=48&fps=20")
+    with CameraReader("north", uri, slot) as reader:
+        first = wait_for(lambda: reader.status.decoder_pid, 20)
+        wait_for(lambda: reader.status.decoder_pid not in (0, first), 20)
+    assert "its decoder holds" in caplog.text
