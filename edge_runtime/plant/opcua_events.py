@@ -110,7 +110,7 @@ def _has_enough(element: Any) -> bool:
 def _is_fit(operand: Any, place: int, elements: int) -> bool:
     """Whether an operand of the element at this place can be judged."""
     if isinstance(operand, ua.ElementOperand):
-        return place < operand.Index < elements  # Part 4, 7.7.4.2: none comes back to itself
+        return bool(place < operand.Index < elements)  # Part 4, 7.7.4.2: none comes back to itself
     if isinstance(operand, ua.LiteralOperand):
         return isinstance(operand.Value, ua.Variant) and isinstance(operand.Value.Value, _LITERALS)
     if isinstance(operand, ua.SimpleAttributeOperand):

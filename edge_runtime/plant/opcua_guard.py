@@ -102,8 +102,9 @@ class Doorkeeper:
         if self._trusted is not None:
             self._check_trusted(certificate, self._trusted, name)
         try:
-            given = username and password
-            role = self._users.log_in(username, password, self.origin) if given else None
+            role = None
+            if username and password:
+                role = self._users.log_in(username, password, self.origin)
         except GasedgeError as error:
             _log.error("OPC UA: nobody can log in: %s", error)
             self._noted(name, "the user file cannot be used")

@@ -6,6 +6,7 @@ systemd are not run: what they act on must be a unit that `gasedge install` has 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -55,7 +56,7 @@ class Device:
     def below(self, text):
         for folder in FOLDERS:
             text = text.replace(f" {folder}", f" {self.root}{folder}")
-        return text.replace("--directory /", f"--directory {self.root}")
+        return text
 
     def run(self, line):
         line = re.sub(r"^sudo( -E)? ", "", line)
@@ -113,7 +114,7 @@ class Device:
             path = self.folder / "notify"
             path.unlink(missing_ok=True)
             manager.bind(str(path))
-            manager.settimeout(180)
+            manager.settimeout(1)
             with (self.folder / "daemon.log").open("ab") as log:
                 self.daemon = subprocess.Popen(
                     self.command,
@@ -121,8 +122,13 @@ class Device:
                     env=self.environment | {"NOTIFY_SOCKET": str(path)},
                     stderr=log,
                 )
-            while b"READY=1" not in manager.recv(4096):
+            until_s = time.monotonic() + 180
+            word = b""
+            while b"READY=1" not in word:
                 assert self.daemon.poll() is None, (self.folder / "daemon.log").read_text()
+                assert time.monotonic() < until_s, (self.folder / "daemon.log").read_text()
+                with contextlib.suppress(TimeoutError):
+                    word = manager.recv(4096)
 
     def stop(self):
         if self.daemon is None:
