@@ -105,7 +105,7 @@ def converse(connection, data):
         )
         theirs.sendall(data)
         theirs.shutdown(socket.SHUT_WR)
-        connection._converse(connection._addresses[0], first=False)
+        connection._converse(connection._addresses[0])
 
 
 TARGET = Target("MQTT, event acknowledgements", opened, seeds, max_bytes=1024)
