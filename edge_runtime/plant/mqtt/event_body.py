@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA",
+    "TOLD",
     "alarm_event",
     "change_of",
     "evidence_event",
@@ -45,6 +46,9 @@ _VALUES = {
     "health_code": "Health/Code",
     "model_sha256": "Model/Sha256",
 }
+
+TOLD = frozenset(_VALUES.values()) | {"Mask/Data"}
+"""Tags whose values go into an event."""
 
 
 def change_of(before: Alarm | None, alarm: Alarm) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from contract.alarms import AlarmKind
 from edge_runtime.outbox import Stream
-from edge_runtime.plant.mqtt.event_body import alarm_event, change_of, evidence_event
+from edge_runtime.plant.mqtt.event_body import TOLD, alarm_event, change_of, evidence_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,11 @@ class EventWriter:
 
     def _see(self, alarm: Alarm) -> _Seen:
         kind = change_of(self._alarms.get(alarm.id), alarm)
-        return _Seen(kind, self._look(alarm.camera), self._clock())
+        snapshot = self._look(alarm.camera)
+        if snapshot is not None:  # many may wait for a disk: only what an event tells
+            told = {name: value for name, value in snapshot.values.items() if name in TOLD}
+            snapshot = replace(snapshot, values=told)
+        return _Seen(kind, snapshot, self._clock())
 
     def _origin(self, now: Now) -> dict[str, Any]:
         return {**self._common, "boot_id": now.boot_id, "clock_ok": now.clock_ok}
