@@ -112,7 +112,7 @@ def test_a_successor_that_fails_says_why_and_asks_for_a_new_process(plant, tiny_
     old, new = Counted(), Breaks()
     config = config_for(tiny_bundle, SIM)
     with running(config, plant, opener=lambda _: model(OLD, old)) as (pipeline, returned):
-        wait_for(lambda: pipeline.standing.segmented_s is not None, 20)
+        wait_for(lambda: pipeline.standing.segmented_s is not None, 60)
         assert pipeline.take_over(model(NEW, new), wait_s=10)
         wait_for(lambda: returned, 10)
         assert pipeline.failure == "out of memory"
@@ -129,10 +129,10 @@ def test_frames_are_told_to_who_listens_and_only_while_he_does(plant, tiny_bundl
     heard = []
     with running(config, plant, opener=lambda _: model(OLD, Counted())) as (pipeline, _):
         end = pipeline.listen(lambda frame, mask, fit: heard.append((frame.camera, mask, fit)))
-        wait_for(lambda: len({camera for camera, _, _ in heard}) == cameras, 20)
+        wait_for(lambda: len({camera for camera, _, _ in heard}) == cameras, 60)
         end()
         count = len(heard)
         before = pipeline.standing.segmented_s
-        wait_for(lambda: pipeline.standing.segmented_s > before + 0.2, 10)
+        wait_for(lambda: pipeline.standing.segmented_s > before + 0.2, 30)
         assert len(heard) <= count + 1  # one may have been under way
     assert heard[0][1].shape == (64, 64)
