@@ -20,8 +20,8 @@ def command(config: Path, out: Path, evidence: bool) -> None:
     restore, stop the daemon, put its folder aside, and unpack: tar -xzf OUT -C /. Events then begin
     a new series of numbers, because the numbers since the backup are lost.
     """
+    from edge_runtime.backup import back_up
     from edge_runtime.config import load_daemon_config
-    from gasedge.backup import back_up
 
     count = back_up(config, load_daemon_config(config), out, evidence=evidence)
     click.echo(f"{out}: {count} files and folders, {out.stat().st_size} bytes")

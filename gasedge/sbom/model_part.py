@@ -8,8 +8,6 @@ from contract.atomic import sha256_of_file
 from contract.bundle import Bundle
 from contract.errors import GasedgeError, InputError
 from contract.signing import trusted_bundle
-from edge_runtime.model_trust import trust_of
-from edge_runtime.slots.store import settled
 
 if TYPE_CHECKING:
     from edge_runtime.config import DaemonConfig
@@ -23,6 +21,9 @@ def model_part(config: DaemonConfig) -> dict[str, Any]:
     Raises:
         GasedgeError: when there is no bundle, or its manifest cannot be read.
     """
+    from edge_runtime.model_trust import trust_of
+    from edge_runtime.slots.store import settled
+
     model = settled(config.model)
     bundle = Bundle.open(model.bundle)
     manifest = bundle.manifest
