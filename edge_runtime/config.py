@@ -75,7 +75,7 @@ class TrustConfig(Section):
 class HealthConfig(Section):
     """`[health]`: when a camera counts as blind. Limits of brightness are of 0..255."""
 
-    lost_after_s: Annotated[float, Field(gt=0, le=60)] = 2.0  # or four frame periods, if longer
+    lost_after_s: Annotated[float, Field(gt=0, le=60)] = 1.5  # or four frame periods, if longer
     frozen_after_s: Annotated[float, Field(gt=0, le=60)] = 1.5
     # dark, saturated, blurred, covered or moved
     insane_after_s: Annotated[float, Field(ge=0, le=60)] = 1.0

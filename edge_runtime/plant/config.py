@@ -173,7 +173,7 @@ class PlantConfig(Section):
 
     serial: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "1"  # names the OPC UA tree
     stale_after_s: Annotated[float, Field(gt=0)] = 0.5  # or three frame periods, if longer
-    bad_after_s: Annotated[float, Field(gt=0)] = 2.0
+    bad_after_s: Annotated[float, Field(gt=0)] = 1.5
     state_dir: Path | None = None  # alarms, audit, outbox; None: in memory, gone at the end
     outbox_mb: Annotated[int, Field(ge=1, le=4096)] = 64  # beyond it masks and telemetry go
     outbox_hours: Annotated[float, Field(gt=0, le=8760)] = 72.0  # of masks and telemetry

@@ -30,7 +30,7 @@ def test_nothing_listens_unless_its_table_is_there(tmp_path):
     config = load(tmp_path, "")
     assert (config.opcua, config.modbus, config.page) == (None, None, None)
     assert (config.evidence, config.syslog) == (None, None)
-    assert (config.stale_after_s, config.bad_after_s) == (0.5, 2.0)
+    assert (config.stale_after_s, config.bad_after_s) == (0.5, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_camera_that_falls_silent_is_unknown_at_the_plant_by_time_alone():
     arrivals = [a for a in clip(100, gas_from=0) if a.picture is None or a.at_ns < 3e9]
     lines, _ = replayed(iter(arrivals))
     (unknown_at,) = [at for at, s in changes(lines, "Leak/State") if s == 255 and at > 0]
-    assert unknown_at == pytest.approx(4.9, abs=0.2)  # the plant's bad_after_s, after the last one
+    assert unknown_at == pytest.approx(4.4, abs=0.2)  # the plant's bad_after_s, after the last one
     codes = [HealthCode(code) for at, code in changes(lines, "Health/Code") if 3 < at < 10]
     assert HealthCode.NO_CAMERA in codes[-1]
 
