@@ -11,22 +11,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from contract.config import Section, load_config
-from contract.errors import ConfigError, InputError, IntegrityError
+from contract.errors import ConfigError
 from contract.precision import Precision
-from contract.signing import trusted_bundle
 from contract.tags import ZONES
 from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
 from edge_runtime.device.config import DeviceConfig
 from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.look import SHARP
-from edge_runtime.model_trust import trust_of
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.slots.config import UpdateConfig
-from edge_runtime.slots.store import is_slots_folder, settled
 from edge_runtime.sources.uri import SourceUri, parse_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "SETTINGS",
@@ -37,7 +34,6 @@ __all__ = [
     "LeakConfig",
     "ModelConfig",
     "TrustConfig",
-    "check_files",
     "kept_settings",
     "load_daemon_config",
 ]
@@ -265,47 +261,6 @@ def kept_settings(path: Path) -> DaemonConfig:
         raise ConfigError(f"{path}: cannot be read ({error}); start gasedge run anew") from error
 
 
-def check_files(config: DaemonConfig) -> None:
-    """Check that what the configuration names is there.
-
-    Raises:
-        ConfigError: one line per file, folder or bundle that is missing.
-    """
-    faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
-    if is_slots_folder(config.model.bundle) and config.model.engine is not None:
-        faults.append("model.engine: slots hold their own engines; remove this setting")
-    try:
-        faults += _bundle_faults(config)
-    except ConfigError as error:
-        faults.append(str(error))
-    except (InputError, IntegrityError):
-        # damaged or signed by a stranger: no matter of configuration, and the daemon serves it as
-        # an invalid model
-        pass
-    for camera in config.camera:
-        uri = parse_source(camera.source)
-        if uri.scheme in ("file", "folder") and not Path(uri.target).exists():
-            faults.append(f"camera {camera.name}: source {uri.target} is not there")
-    if faults:
-        raise ConfigError("\n".join(faults))
-
-
-def _bundle_faults(config: DaemonConfig) -> list[str]:
-    model, trust = settled(config.model), trust_of(config)
-    bundle, wanted = trusted_bundle(model.bundle, trust), model.precision
-    if wanted not in bundle.precisions:
-        held = ", ".join(bundle.precisions)
-        return [f"model.precision: {bundle.path} holds no {wanted} graph, only {held}"]
-    if _wants_a_shadow(config) and Precision.FP16 not in bundle.precisions:
-        lacks = "holds no fp16 graph to compare with; export it anew, or set every = 0"
-        return [f"drift.every: {bundle.path} {lacks}"]
-    return []
-
-
-def _wants_a_shadow(config: DaemonConfig) -> bool:
-    return config.drift.every > 0 and config.model.precision is Precision.INT8
-
-
 def _fault_at(place: tuple[str | int, ...], value: object, said: str) -> ValidationError:
     """A fault with its place, so that its line in the file can be told."""
     kind = PydanticCustomError("fault", "{said}", {"said": said})
@@ -336,21 +291,3 @@ def _source_below(folder: Path, source: str) -> str:
         return source
     query = source.partition("?")[2]
     return f"{uri.below(folder)}" + (f"?{query}" if query else "")
-
-
-def _paths_in(config: DaemonConfig) -> Iterator[tuple[str, Path]]:
-    yield "model.bundle", config.model.bundle
-    if config.model.engine is not None:
-        yield "model.engine", config.model.engine
-    if config.drift.engine is not None:
-        yield "drift.engine", config.drift.engine
-    if config.trust.revoked is not None:
-        yield "trust.revoked", config.trust.revoked
-    for camera in config.camera:
-        if camera.credentials_file is not None:
-            yield f"camera {camera.name}: credentials_file", camera.credentials_file
-    for name, table in (("sparkplug", config.plant.sparkplug), ("events", config.plant.events)):
-        if table is not None and table.ca_file is not None:
-            yield f"plant.{name}.ca_file", table.ca_file
-        if table is not None and table.credentials_file is not None:
-            yield f"plant.{name}.credentials_file", table.credentials_file

@@ -24,7 +24,8 @@ def check(config: Path) -> None:
     tables = read_toml(config).keys()
     if tables & {"camera", "plant", "leak", "health"}:
         from contract.signing import trusted_bundle
-        from edge_runtime.config import check_files, load_daemon_config
+        from edge_runtime.config import load_daemon_config
+        from edge_runtime.config_check import check_files
         from edge_runtime.model_trust import trust_of
         from edge_runtime.slots.store import settled
 

@@ -53,7 +53,8 @@ def command(
 
     from contract.atomic import write_text
     from contract.errors import ConfigError
-    from edge_runtime.config import check_files, load_daemon_config
+    from edge_runtime.config import load_daemon_config
+    from edge_runtime.config_check import check_files
     from gasedge.systemd_unit import journal_text, sysusers_text, tmpfiles_text, unit_text
 
     del for_systemd  # the one way so far

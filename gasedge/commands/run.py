@@ -22,7 +22,8 @@ __all__ = ["command"]
 def command(config: Path, duration: float | None, until_end: bool, overlay: Path | None) -> int:
     """Segment every camera of CONFIG.toml and serve its tags until stopped."""
     from contract.errors import ConfigError
-    from edge_runtime.config import check_files, load_daemon_config
+    from edge_runtime.config import load_daemon_config
+    from edge_runtime.config_check import check_files
     from edge_runtime.overlay_video import VIDEO_SUFFIXES
     from edge_runtime.supervisor import supervise
 

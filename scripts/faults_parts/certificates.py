@@ -17,9 +17,10 @@ from demo_line import free_port
 from contract.packages import need
 from tests.plant.mqtt_brokers import Broker, that_keeps
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .reading import Shown
 from .rig import Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

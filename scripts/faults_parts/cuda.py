@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from tests.cuda_double.build import built
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .reading import Shown
 from .rig import ROOT, Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

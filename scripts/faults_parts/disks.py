@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from contract.tags import HealthCode
 from edge_runtime.database import FILE
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .reading import Shown
 from .rig import Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

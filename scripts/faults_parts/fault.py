@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from contract.errors import GasedgeError
 from contract.tags import HealthCode
 
 from .reading import PATIENCE_S, Shown
@@ -16,11 +15,7 @@ if TYPE_CHECKING:
 
     from .rig import Rig, Setting
 
-__all__ = ["Fault", "Outcome", "WrongError"]
-
-
-class WrongError(GasedgeError):
-    """Something beside the tags is not as it must be."""
+__all__ = ["Fault", "Outcome"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .reading import Shown
 from .rig import Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,10 +15,11 @@ from contract.precision import Precision
 from contract.tags import HealthCode
 from edge_runtime.slots.store import SlotStore
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .network import altered_copy, signed
 from .reading import Shown
 from .rig import Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

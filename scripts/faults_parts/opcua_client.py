@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .fault import WrongError
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from .rig import Rig

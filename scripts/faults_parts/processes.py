@@ -9,10 +9,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from .fault import Fault, WrongError
+from .fault import Fault
 from .opcua_client import serves_opcua
 from .reading import Shown
 from .rig import Rig, Setting
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

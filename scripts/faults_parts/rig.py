@@ -18,12 +18,12 @@ from contract.closing import Closing
 from contract.precision import Precision
 from tests.plant.mqtt_brokers import Broker, Listener, that_keeps
 
-from .fault import WrongError
 from .network import copies
 from .pictures import clip
 from .records import Records
 from .stream import CameraStream
 from .watch import StateWatch
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from contract.errors import GasedgeError
 from contract.tags import HealthCode
 
-from .fault import Fault, Outcome, WrongError
+from .fault import Fault, Outcome
 from .reading import Reading, Shown, judge
 from .rig import Rig
+from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

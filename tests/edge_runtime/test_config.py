@@ -7,7 +7,8 @@ import pytest
 
 from contract.errors import ConfigError
 from edge_runtime.alarms.watched import watched_cameras
-from edge_runtime.config import check_files, load_daemon_config
+from edge_runtime.config import load_daemon_config
+from edge_runtime.config_check import check_files
 from gasedge.cli import main
 
 GOOD = """\

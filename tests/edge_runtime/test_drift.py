@@ -25,8 +25,8 @@ from edge_runtime.config import (
     DriftConfig,
     ModelConfig,
     TrustConfig,
-    check_files,
 )
+from edge_runtime.config_check import check_files
 from edge_runtime.drift import DriftTracker, Sample, ShadowAnswer, compared, ne107_with
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.shadow import Shadow, ShadowNetwork, open_shadow

@@ -12,7 +12,8 @@ from contract.errors import ConfigError, IntegrityError
 from contract.precision import Precision
 from contract.signing_revocation import RevocationList, write_revocations
 from contract.tags import HealthCode, LeakState, Quality
-from edge_runtime.config import check_files, load_daemon_config
+from edge_runtime.config import load_daemon_config
+from edge_runtime.config_check import check_files
 from edge_runtime.model import ModelOpener, open_model
 from edge_runtime.model_trust import COUNTER, keep_counter, kept_counter, trust_of
 from edge_runtime.pipeline import Pipeline
