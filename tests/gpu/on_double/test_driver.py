@@ -10,6 +10,7 @@ import pytest
 
 from contract.errors import DeviceError, EngineError
 from edge_runtime.cuda.driver import GpuContext
+from edge_runtime.pixels import Layout
 
 INVALID_CONTEXT = 201
 
@@ -17,8 +18,8 @@ INVALID_CONTEXT = 201
 def fit(gpu, memory, size):
     """Launch the fit kernel into memory that must hold an input of size x size."""
     picture = gpu.allocate(size * size * 3)
-    kernel = gpu.kernel("fit_picture", "PPiiiiiiiii")
-    numbers = (size, size, 3 * size, size, size, 0, 0, size, size)
+    kernel = gpu.kernel("fit_picture", "PPiiiiiiiiii")
+    numbers = (size, size, 3 * size, int(Layout.BGR), size, size, 0, 0, size, size)
     kernel.launch(
         (-(-size // 32), -(-size // 8)), (32, 8), picture.address, memory.address, *numbers
     )
@@ -139,7 +140,7 @@ def test_every_gpu_gets_an_image_that_its_driver_loads(double, monkeypatch, capa
 def test_a_gpu_that_is_too_old_is_named(double, monkeypatch):
     monkeypatch.setenv("CUDA_DOUBLE_CAPABILITY", "6.1")
     with GpuContext() as gpu, pytest.raises(EngineError, match="or newer is needed"):
-        gpu.kernel("fit_picture", "PPiiiiiiiii")
+        gpu.kernel("fit_picture", "PPiiiiiiiiii")
 
 
 def test_a_driver_that_does_not_start_is_named(double):
