@@ -94,6 +94,7 @@ def test_mbpoll_reads_floats_longs_and_bits_as_the_sheet_says(speaking):
     longs, _ = poll(speaking, "-t", "3:int", "-B", "-r", "15", "-c", "1")
     assert longs == {"15": "70000"}
     bits, _ = poll(speaking, "-t", "1", "-r", "1", "-c", "16")
+    assert bits.pop("16") in "01"  # whether a time server keeps this machine's clock
     assert [place for place, bit in bits.items() if bit == "1"] == ["1", "2", "5", "6", "9"]
     _, refused = poll(speaking, "-t", "3", "-r", "125", "-c", "2")
     assert "Illegal data address" in refused.stdout + refused.stderr
@@ -213,7 +214,7 @@ def test_silence_turns_the_state_unknown_and_stops_the_heartbeat(plant, gateway)
         plant.until(lambda: block(connection)[5] == Quality.STALE)
         assert block(connection)[2] == 0  # the last value is held, and quality says that it is old
         plant.until(lambda: block(connection)[2] == 255)
-        assert 1.5 < time.monotonic() - ended < 3
+        assert 1.2 < time.monotonic() - ended < 2.5
         words = block(connection)
         assert (words[5], words[4], words[7] & 512) == (3, 1, 512)
         assert math.isnan(struct.unpack(">f", struct.pack(">2H", *words[10:12]))[0])
