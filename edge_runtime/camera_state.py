@@ -91,7 +91,8 @@ class CameraState:
         self._upkeep: dict[str, Value] = {"Frame/Every": 1}
         self._upkeep_warnings = HealthCode(0)
         self._judge = self._told_by = leaks
-        self._judged: Judged | None = None  # None while nobody is looking
+        self._judged: Judged | None = None  # what is told; None while nobody is looking
+        self._seen: Judged | None = None  # the same, without what a drill makes up
         self._mask_data: bytes | None = None  # GEM1, published until another or nobody looks
         self._masked_s = 0.0
         self._told_state: LeakState | None = None
@@ -167,7 +168,8 @@ class CameraState:
             judged = self._judge.update(
                 frame.picture, mask, score, fit, taken_s, frame.captured_ns, cells
             )
-            self._judged, self._told_by, self._segmented = judged, self._judge, frame
+            self._seen = self._judged = judged
+            self._told_by, self._segmented = self._judge, frame
             if self._drill is not None:
                 made_up = self._drill.take(frame, mask, score, fit, judged, round(now_s * 1e9))
                 if made_up is not None:
@@ -199,10 +201,10 @@ class CameraState:
         with self._lock:
             if self._drill is not None and self._drill.is_on:
                 return "a drill is on already"
-            if self._judged is None or self._judged.verdict.state is LeakState.UNKNOWN:
+            if self._seen is None or self._seen.verdict.state is LeakState.UNKNOWN:
                 return "nobody is looking: the camera is blind, or has just started"
-            if self._judged.first_sign is not LeakState.NONE:
-                return f"the camera itself says {self._judged.first_sign.name.lower()}"
+            if self._seen.first_sign is not LeakState.NONE:
+                return f"the camera itself says {self._seen.first_sign.name.lower()}"
             self._drill = drill
             return ""
 
@@ -322,7 +324,7 @@ class CameraState:
     def _forget(self) -> None:
         self._judge.reset()
         self._told_by = self._judge
-        self._judged = self._mask_data = None
+        self._seen = self._judged = self._mask_data = None
         if self._drill is not None:
             self._drill.end("the camera cannot be believed any more")
 

@@ -88,6 +88,13 @@ def test_after_a_drill_the_camera_says_what_it_sees_at_once():
     assert camera.state.drill.ended == "enough"
 
 
+def test_a_drill_may_follow_another_before_the_next_frame():
+    camera = drilling()
+    camera.sees(CLEAR, 5.0)
+    camera.state.end_drill("enough")
+    assert camera.state.begin_drill(drill(camera)) == ""  # the made-up leak is no real one
+
+
 def test_a_drill_ends_by_itself():
     camera = Camera()
     camera.sees(CLEAR, 3.0)
