@@ -104,7 +104,10 @@ def _service(
     if len(writes) > 1:  # a folder's folders go with it
         writes = [e for e in writes if not any(o != e and e.is_relative_to(o) for o in writes)]
     path, python = _on_device(config, root), Path(sys.executable)
-    for what, each in [("CONFIG", path), ("python", python), *(("a folder", e) for e in writes)]:
+    named = [("CONFIG", path), *(("a folder", each) for each in writes)]
+    if root is None:  # what is prepared here for another machine runs with that machine's own
+        named.append(("python", python))
+    for what, each in named:
         if any(each.is_relative_to(hidden) for hidden in _HIDDEN):
             raise ConfigError(
                 f"{each}: {what} lies where the service cannot see it; use /etc/gasedge, "

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from contract.errors import ConfigError
+from edge_runtime.config import load_daemon_config
 from gasedge.cli import main
+from gasedge.commands import install
 from gasedge.systemd_unit import Service, unit_text
 
 UNIT = "etc/systemd/system/gasedge.service"
@@ -121,6 +125,14 @@ def test_what_cannot_work_is_refused(device, capsys, change, options, said):
     assert installed(device, *options) == 2
     assert said in capsys.readouterr().err
     assert not (device / UNIT).exists()
+
+
+def test_a_python_that_the_service_cannot_see_is_refused_where_it_is_to_run(device, monkeypatch):
+    settings = load_daemon_config(device / "etc/gasedge/daemon.toml")
+    monkeypatch.setattr(sys, "executable", "/home/me/.venv/bin/python")
+    path = Path("/etc/gasedge/daemon.toml")
+    with pytest.raises(ConfigError, match=r"/home/me.*python lies where the service cannot"):
+        install._service(settings, path, "gasedge", [], None)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(device, capsys):
