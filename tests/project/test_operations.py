@@ -104,7 +104,8 @@ class Device:
         text = re.sub(r'source = ".*"', f'source = "{CAMERA}"', text)
         text = re.sub(r"port = \d+", lambda _: f"port = {free_port()}", text)
         text = text.replace("[plant.opcua]\n", f"[plant.opcua]\nport = {free_port()}\n")
-        text += "[update]\nshadow_s = 15\nleast_frames = 1\n"  # a plant takes a minute
+        # a plant takes a minute, and what else this machine does must not decide a test
+        text += "[update]\nshadow_s = 15\nleast_frames = 1\nslower_limit = 20\n"
         (self.root / "etc" / "gasedge" / "clients").mkdir()
         (self.root / "etc" / "gasedge" / "daemon.toml").write_text(text)
 
