@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import json
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from contract.closing import Closing
-from contract.errors import ConfigError, InputError
+from contract.errors import InputError
+from edge_runtime.door import Door
 from edge_runtime.drill import MOST_S
-from edge_runtime.plant.private_socket import listen_privately, read_request
+from edge_runtime.plant.private_socket import read_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +48,7 @@ class Drilled(Protocol):
         """End a camera's drill, if one is on."""
 
 
-class DrillDoor(Closing):
+class DrillDoor(Door):
     """Takes requests in a thread of its own; a context manager.
 
     Args:
@@ -58,37 +57,8 @@ class DrillDoor(Closing):
     """
 
     def __init__(self, socket_path: Path, drilled: Drilled) -> None:
-        self._path, self._drilled = socket_path, drilled
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="gasedge-drill-door", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End a drill that is on, and the thread."""
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # it ended by itself meanwhile
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        except ConfigError as error:  # a drill that cannot be asked for must not cost the frames
-            _log.warning("no drills: %s", error)
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("no more drills")
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        try:
-            self._path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{self._path}: cannot be made ({error.strerror})") from error
-        async with listen_privately(self._path, self._asked):
-            await self._stop.wait()
+        self._drilled = drilled
+        super().__init__(socket_path, name="gasedge-drill-door", lost="no drills")
 
     async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hold one drill and tell how it goes."""

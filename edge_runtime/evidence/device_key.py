@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from contract.errors import ConfigError
 from contract.packages import need
 from contract.private_file import require_private, write_private
+from contract.signing_key import public_pem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KEY", "PUBLIC_KEY", "device_key", "fingerprint", "public_pem"]
+__all__ = ["KEY", "PUBLIC_KEY", "device_key", "fingerprint"]
 
 KEY = "evidence-key.pem"
 PUBLIC_KEY = "evidence-public.pem"
@@ -54,15 +55,6 @@ def device_key(folder: Path) -> Any:
         if not public.exists() or public.read_bytes() != data:
             public.write_bytes(data)
     return key
-
-
-def public_pem(key: Any) -> bytes:
-    """The public half of a private key, as PEM."""
-    serialization = need("cryptography.hazmat.primitives.serialization", extra="scada")
-    data: bytes = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return data
 
 
 def fingerprint(pem: bytes) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 from contract.atomic import new_folder, sha256_of_bytes, sha256_of_file
 from contract.errors import GasedgeError
 from contract.packages import need
-from edge_runtime.evidence.device_key import fingerprint, public_pem
+from contract.signing_key import public_pem
+from edge_runtime.evidence.device_key import fingerprint
 from edge_runtime.overlay_video import OverlayVideo
 from edge_runtime.plant.messages import OVERLAY, RAW
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from contract.closing import Closing
 from contract.errors import ConfigError, GasedgeError, InputError
+from edge_runtime.door import Door
 from edge_runtime.pixels import bgr_of
-from edge_runtime.plant.private_socket import listen_privately, read_request
+from edge_runtime.plant.private_socket import read_request
 from edge_runtime.slots.probation import Probation
 from edge_runtime.slots.state import SLOT_NAMES, Condition
 from edge_runtime.slots.store import now_utc
@@ -66,7 +66,7 @@ class Switchable(Protocol):
         """How the running model does."""
 
 
-class SlotDoor(Closing):
+class SlotDoor(Door):
     """Serves the socket and follows a trial in a thread of its own; a context manager.
 
     Args:
@@ -90,41 +90,18 @@ class SlotDoor(Closing):
         self._switching = threading.Lock()
         self._trial: tuple[str, Probation] | None = None  # of a manifest
         self._was_steady = False
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="gasedge-slot-door", daemon=True)
-        self._thread.start()
+        super().__init__(
+            slot_door_path(store.folder),
+            name="gasedge-slot-door",
+            lost="no model can be applied while this runs",
+        )
 
-    def close(self) -> None:
-        """End the thread, once a switch that is under way is done."""
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # it ended by itself meanwhile
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        except ConfigError as error:  # must not cost the frames
-            _log.error("no model can be applied while this runs: %s", error)
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("no model can be applied while this runs")
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        path = slot_door_path(self._store.folder)
-        try:
-            path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be made ({error.strerror})") from error
-        async with listen_privately(path, self._asked):
-            while not self._stop.is_set():
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), _LOOK_S)
-                    break
-                await self._loop.run_in_executor(None, self._look)
+    async def _while_open(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _LOOK_S)
+                break
+            await self._loop.run_in_executor(None, self._look)
 
     async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +80,7 @@ def _spoilt(kind: Callable[[], _Spoil]) -> Callable[[Rig], AbstractContextManage
         spoil = kind()
         rig.stream.spoil = spoil
         try:
-            spoil.wait_until_ready()
+            spoil.ready.wait()
             yield time.monotonic()
         finally:
             rig.stream.spoil = None
@@ -86,19 +88,21 @@ def _spoilt(kind: Callable[[], _Spoil]) -> Callable[[Rig], AbstractContextManage
     return do
 
 
-class _Spoil:
+class _Spoil(ABC):
     """Makes another picture of each that the stream would send."""
 
+    def __init__(self) -> None:
+        self.ready = threading.Event()  # from when on pictures are spoilt
+        self.ready.set()
+
+    @abstractmethod
     def __call__(self, number: int, picture: Picture) -> Picture:
         """The picture that is sent."""
-        raise NotImplementedError
-
-    def wait_until_ready(self) -> None:
-        """Until pictures are spoilt; at once for most."""
 
 
 class _Frozen(_Spoil):
     def __init__(self) -> None:
+        super().__init__()
         self._first: Picture | None = None
 
     def __call__(self, number: int, picture: Picture) -> Picture:
@@ -128,14 +132,13 @@ class _Loop(_Spoil):
     """Records first; the fault begins when the first picture comes again."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.ready.clear()
         self._kept: list[Picture] = []
 
     def __call__(self, number: int, picture: Picture) -> Picture:
         if len(self._kept) < _LOOP:
             self._kept.append(picture)
             return picture
+        self.ready.set()
         return self._kept[number % _LOOP]
-
-    def wait_until_ready(self) -> None:
-        while len(self._kept) < _LOOP:
-            time.sleep(0.02)
