@@ -136,16 +136,25 @@ class AlarmDesk(Protocol):
         is still an alarm.
         """
 
-    def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
+    def keep_with(
+        self, write: Callable[[Alarm], None], kept: Callable[[], None] = lambda: None
+    ) -> Callable[[], None]:
         """Call `write` inside the transaction that keeps a change of more than the text.
 
         What it puts into the outbox is kept with the change, or neither is. While the disk refuses
-        it is called anew for the same change, so it must do nothing but write there. The answer
-        ends it.
+        it is called anew for the same change, so it must do nothing but write there. `kept` is
+        called once all changes so far are on the disk. The answer ends both.
         """
 
     def audit(self, entry: Entry) -> bool:
-        """Write into the audit journal; False when that was not possible."""
+        """Write into the audit journal; False when that was not possible: ask once more."""
+
+    def note(self, entry: Entry) -> None:
+        """Write into the audit journal, as soon as the disk takes it.
+
+        Of what people are refused, log-ins and actions, so many a minute are written singly and
+        the others counted; of everything else each record is written.
+        """
 
     def maintain(self, reason: str, text: str | None) -> None:
         """Say that the device needs maintenance, or with None that this reason is gone.

@@ -17,9 +17,10 @@ from contract.errors import ConfigError, IntegrityError
 from contract.plain_file import read_plain
 from contract.private_file import require_private, write_private
 
-__all__ = ["seal"]
+__all__ = ["SEALED_BY", "seal"]
 
-_FILE = "engine-seal.key"
+SEALED_BY = "engine-seal.key"
+"""Name of the file with the secret; nothing may carry it to another device."""
 _BYTES = 32
 
 
@@ -42,7 +43,7 @@ def _state_folder() -> Path:
 
 
 def _secret(folder: Path) -> bytes:
-    path = folder / _FILE
+    path = folder / SEALED_BY
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_private(folder, "secret")

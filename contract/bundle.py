@@ -261,7 +261,11 @@ def read_manifest(path: Path) -> bytes:
         InputError: when `path` is not a bundle.
         IntegrityError: when the manifest is no plain file, cannot be read or is too long.
     """
-    if not is_bundle(path):
+    try:
+        found = is_bundle(path)
+    except OSError as error:  # a bad disk, or another user's folder
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror})") from error
+    if not found:
         raise InputError(f"{path}: is not a bundle (no {MANIFEST}); make one: gasedge export")
     return read_plain(path / MANIFEST, most=_LARGEST_MANIFEST)
 
@@ -273,7 +277,11 @@ def read_signature(path: Path) -> bytes:
         IntegrityError: when there is none or it has another length.
     """
     file = path / SIGNATURE
-    if not file.is_symlink() and not file.exists():
+    try:
+        is_there = file.is_symlink() or file.exists()
+    except OSError:
+        is_there = True  # and reading it says what is wrong
+    if not is_there:
         raise IntegrityError(
             f"{path}: is not signed (no {SIGNATURE}); who made it signs it: gasedge bundle sign"
         )

@@ -129,8 +129,9 @@ def read_fingerprint(engine: Path) -> Fingerprint:
         IntegrityError: when it is missing or broken.
     """
     announced = _next_path(engine)
-    if announced.is_file() and engine.is_file():
-        with contextlib.suppress(IntegrityError):  # then the pair that was is still whole
+    # OSError is told below, IntegrityError means that the pair that was is still whole
+    with contextlib.suppress(IntegrityError, OSError):
+        if announced.is_file() and engine.is_file():
             following = _read(announced, engine)
             if sha256_of_file(engine) == following.engine_sha256:
                 with contextlib.suppress(OSError, GasedgeError):  # a disk that is read only

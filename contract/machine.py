@@ -29,6 +29,7 @@ class Gpu:
     name: str
     compute_capability: str  # "8.7"
     memory_mib: int
+    cuda_major: int  # 12: its driver loads no code of newer compilers
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +163,5 @@ def _first_gpu() -> tuple[Gpu | None, str | None, str | None]:
     if status:
         return None, f"the NVIDIA driver cannot describe the GPU (error {status})", served
     capability = f"{major.value}.{minor.value}"
-    return Gpu(name.value.decode(), capability, memory.value // _MIB), None, served
+    mib, cuda_major = memory.value // _MIB, version.value // 1000
+    return Gpu(name.value.decode(), capability, mib, cuda_major), None, served

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from contract.errors import IntegrityError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["read_plain"]
 
 
-def read_plain(path: Path, *, most: int) -> bytes:
+def read_plain(path: Path, *, most: int, follow: bool = False) -> bytes:
     """All bytes of a plain file.
 
     Args:
         path: the file itself, never a link to one.
         most: bytes that it may have.
+        follow: whether `path` may be a link after all: whoever administers this machine named it.
 
     Raises:
         IntegrityError: when it is missing, cannot be read, is no plain file or is longer.
     """
+    if follow:  # Path.resolve would raise RuntimeError at links that go round in a circle
+        path = Path(os.path.realpath(path))
     try:
         # a pipe without O_NONBLOCK would wait for its writer
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

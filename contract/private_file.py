@@ -1,4 +1,4 @@
-"""Files for this user alone, whole or not there: keys and password hashes."""
+"""Files for one user alone, whole or not there: keys and password hashes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,17 @@ def require_private(path: Path, what: str) -> None:
         )
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, own: bool = False) -> None:
     """Write `data` to `path` with mode 0600; it never stands there in part or open to others.
+
+    Args:
+        path: the file.
+        data: all of it.
+        own: whether it is for who writes it, root included; else root writes for the owner of the
+            old file, or of the folder.
 
     Raises:
         OSError: when it cannot be written; what was there stays.
     """
-    with whole_file(path, mode=0o600) as partial:
+    with whole_file(path, mode=0o600, own=own) as partial:
         partial.write_bytes(data)

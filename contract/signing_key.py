@@ -63,7 +63,7 @@ def make_keys(folder: Path, passphrase: str) -> tuple[Path, Path]:
     key = ed25519.Ed25519PrivateKey.generate()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(private, _encrypted(key, passphrase))
+        write_private(private, _encrypted(key, passphrase), own=True)
     except OSError as error:
         raise ConfigError(f"{private}: cannot be written ({error.strerror})") from error
     try:
@@ -132,9 +132,11 @@ def read_public_key(path: Path) -> bytes:
     ed25519 = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="cpu")
     exceptions = need("cryptography.exceptions", extra="cpu")
     try:
-        data = read_plain(path.resolve(), most=_LARGEST)
+        data = read_plain(path, most=_LARGEST, follow=True)
         _require_unwritable(path)
         key = serialization.load_pem_public_key(data)
+    except OSError as error:  # gone meanwhile
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except IntegrityError as error:
         raise ConfigError(str(error)) from error
     except (ValueError, exceptions.UnsupportedAlgorithm) as error:
@@ -184,7 +186,7 @@ def _require_unwritable(path: Path) -> None:
 def _private_bytes(path: Path, what: str) -> bytes:
     try:
         require_private(path, what)
-        return read_plain(path.resolve(), most=_LARGEST)
+        return read_plain(path, most=_LARGEST, follow=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except IntegrityError as error:

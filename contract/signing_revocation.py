@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contract.atomic import write_bytes
+from contract.atomic import sha256_of_bytes, write_bytes
 from contract.bundle import canonical_json
 from contract.errors import IntegrityError
 from contract.plain_file import read_plain
@@ -21,7 +21,7 @@ from contract.signing import Revoked, Trust, signer_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RevocationList", "read_revocations", "write_revocations"]
+__all__ = ["RevocationList", "SeenRevocations", "read_revocations", "write_revocations"]
 
 _LARGEST = 1 << 20  # bytes
 
@@ -49,18 +49,46 @@ class RevocationList(BaseModel):
         """What a device asks."""
         return Revoked(frozenset(self.keys), frozenset(self.models), frozenset(self.manifests))
 
+    @property
+    def sha256(self) -> str:
+        """Of what it says, whoever signed it."""
+        return sha256_of_bytes(canonical_json(self.model_dump(mode="json")))
 
-def read_revocations(path: Path, keys: tuple[bytes, ...]) -> RevocationList:
+
+class SeenRevocations(BaseModel):
+    """What a device remembers of the lists that it has believed.
+
+    Without it, an earlier list would give back what a later one took away, and a key that was
+    revoked could sign a list that does not name it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issue: Annotated[int, Field(ge=0)] = 0  # the highest
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # of that list
+    keys: tuple[KeyId, ...] = ()  # that any of them revoked
+
+    def after(self, listed: RevocationList) -> SeenRevocations:
+        """With one more list, which was believed."""
+        keys = tuple(sorted({*self.keys, *listed.keys}))
+        return SeenRevocations(issue=listed.issue, sha256=listed.sha256, keys=keys)
+
+
+def read_revocations(
+    path: Path, keys: tuple[bytes, ...], seen: SeenRevocations | None = None
+) -> RevocationList:
     """The list in a file.
 
     Args:
         path: the file.
         keys: raw public keys; any of them may have signed it.
+        seen: what this device remembers of earlier lists.
 
     Raises:
-        IntegrityError: when it cannot be read, is no list, or is signed by none of the keys.
+        IntegrityError: when it cannot be read, is no list, is signed by none of the keys or by one
+            that was revoked before, or is older than what was seen.
     """
-    data = read_plain(path.resolve(), most=_LARGEST)
+    data = read_plain(path, most=_LARGEST, follow=True)
     try:
         content = json.loads(data)
         signed, signature = content["signed"], bytes.fromhex(content["signature"])
@@ -70,12 +98,24 @@ def read_revocations(path: Path, keys: tuple[bytes, ...]) -> RevocationList:
     if not whole:
         raise IntegrityError(f"{path}: is not as gasedge bundle revoke wrote it; fetch it again")
     how = "fetch it again, or make it anew by gasedge bundle revoke"
-    signer_of(canonical_json(signed), signature, Trust(keys), what=str(path), how=how)
+    signer = signer_of(canonical_json(signed), signature, Trust(keys), what=str(path), how=how)
     try:
-        return RevocationList.model_validate(signed)
+        listed = RevocationList.model_validate(signed)
     except ValidationError as error:
         says = error.errors()[0]["msg"]
         raise IntegrityError(f"{path}: is no list of revocations ({says})") from error
+    if seen is not None and listed.sha256 != seen.sha256:  # a key may have revoked itself
+        if listed.issue < seen.issue:
+            raise IntegrityError(
+                f"{path}: is issue {listed.issue}, and this device has seen issue {seen.issue}; "
+                "bring the latest list"
+            )
+        if signer in seen.keys:
+            raise IntegrityError(
+                f"{path}: is signed by key {signer}, which an earlier list revoked; sign it by "
+                "another: gasedge bundle revoke --key NEW --previous OLD.pub"
+            )
+    return listed
 
 
 def write_revocations(path: Path, revoked: RevocationList, key: Any) -> RevocationList:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from contract.atomic import new_file, new_folder, sha256_of_bytes, sha256_of_file, write_text
+from contract.atomic import (
+    new_file,
+    new_folder,
+    sha256_of_bytes,
+    sha256_of_file,
+    whole_file,
+    write_text,
+)
 from contract.errors import GasedgeError
 from contract.pictures import pictures_in
 from contract.private_file import write_private
@@ -111,17 +118,90 @@ def test_what_a_kill_leaves_behind_is_taken_for_nothing(tmp_path):
     assert [p.name for p in pictures_in(target)] == ["whole.png"]
 
 
-def test_new_file_replaces_the_old_one_and_obeys_the_umask(tmp_path):
+def test_new_file_replaces_the_old_one_and_obeys_the_umask(tmp_path, monkeypatch):
     target = tmp_path / "deep" / "a.toml"
     old = os.umask(0o027)
     try:
-        write_text(target, "one")
-        write_text(target, "two")
+        with monkeypatch.context() as patched:  # another thread makes files, too
+            patched.setattr(os, "umask", lambda _: pytest.fail("it is the whole process'"))
+            write_text(target, "one")
+            write_text(target, "two")
     finally:
         os.umask(old)
     assert target.read_text() == "two"
     assert target.stat().st_mode & 0o777 == 0o640
     assert len(list(target.parent.iterdir())) == 1
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """What is synced from now on, each with whether a path was there already."""
+
+    def watch(target):
+        found, sync = [], os.fsync
+
+        def fsync(handle):
+            found.append((Path(f"/proc/self/fd/{handle}").readlink(), target.exists()))
+            sync(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        return found
+
+    return watch
+
+
+def test_new_folder_is_on_the_disk_with_every_name_below_it_before_it_has_its_own(tmp_path, synced):
+    """A power cut after the rename must not leave a whole name with an empty folder below it."""
+    target = tmp_path / "set"
+    found = synced(target)
+    with new_folder(target) as partial:
+        (partial / "golden" / "deep").mkdir(parents=True)
+        (partial / "golden" / "deep" / "a.png").write_text("1")
+        (partial / "link").symlink_to("nowhere")
+    names = ["golden/deep/a.png", "golden/deep", "golden", "."]
+    assert found == [*((partial / each, False) for each in names), (tmp_path, True)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another user")
+def test_what_root_changes_beside_a_service_stays_the_services(tmp_path):
+    def told(name):
+        found = (tmp_path / name).stat()
+        return found.st_uid, found.st_gid, found.st_mode & 0o777
+
+    os.chown(tmp_path, 12345, 12346)
+    for name in ("users", "revoked.json"):
+        (tmp_path / name).write_text("old")
+        os.chown(tmp_path / name, 12345, 12346)
+    (tmp_path / "revoked.json").chmod(0o640)
+    umask = os.umask(0o077)
+    try:
+        write_private(tmp_path / "users", b"new")
+        write_private(tmp_path / "key.pem", b"new")
+        write_private(tmp_path / "signing.key", b"new", own=True)
+        write_text(tmp_path / "revoked.json", "new")
+        write_text(tmp_path / "trusted" / "of" / "all.pub", "new")
+    finally:
+        os.umask(umask)
+    assert told("users") == told("key.pem") == (12345, 12346, 0o600)
+    assert told("signing.key") == (0, 0, 0o600)
+    assert told("revoked.json") == (12345, 12346, 0o640)
+    assert told("trusted") == told("trusted/of") == (12345, 12346, 0o700)
+    assert told("trusted/of/all.pub") == (12345, 12346, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another user")
+def test_root_gives_away_no_file_that_another_user_puts_in_the_place_of_its_own(tmp_path):
+    secret = tmp_path / "shadow"
+    secret.write_text("root's")
+    folder = tmp_path / "of-the-service"
+    folder.mkdir()
+    os.chown(folder, 12345, 12346)
+    for put in (Path.symlink_to, Path.hardlink_to):
+        with pytest.raises(OSError), whole_file(folder / "users", mode=0o666) as partial:  # noqa: PT011 - two
+            partial.unlink()
+            put(partial, secret)
+        assert (secret.stat().st_uid, secret.stat().st_mode & 0o777) == (0, 0o644)
+        assert list(folder.iterdir()) == []
 
 
 def test_new_folder_takes_an_empty_folder_and_no_other(tmp_path):
@@ -156,20 +236,12 @@ def test_hash_is_that_of_the_bytes(tmp_path):
     assert sha256_of_bytes(b"abc").startswith("ba7816bf8f01cfea")  # FIPS 180-4's example
 
 
-def test_a_private_file_is_on_the_disk_with_its_name_and_never_open_to_others(
-    tmp_path, monkeypatch
-):
+def test_a_private_file_is_on_the_disk_with_its_name_and_never_open_to_others(tmp_path, synced):
     """A new key that a power cut takes back, when its certificate is in use already, locks out."""
-    synced, kept = [], tmp_path / "key.pem"
-    sync = os.fsync
-
-    def fsync(handle):
-        synced.append((Path(f"/proc/self/fd/{handle}").readlink(), kept.exists()))
-        sync(handle)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    kept = tmp_path / "key.pem"
+    found = synced(kept)
     write_private(kept, b"secret")
-    (partial, before), (folder, after) = synced
+    (partial, before), (folder, after) = found
     assert (partial.parent, before) == (tmp_path, False)
     assert (folder, after) == (tmp_path, True)
     assert kept.read_bytes() == b"secret"

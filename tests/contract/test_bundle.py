@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
+from contract import atomic
 from contract.bundle import MANIFEST, Bundle, create_bundle, graph_name, is_bundle
 from contract.errors import ConfigError, GasedgeError, InputError, IntegrityError
 from contract.geometry import InputGeometry
@@ -28,6 +33,22 @@ FILES = {
 @pytest.fixture
 def bundle(tmp_path):
     return create_bundle(tmp_path / "m.gasedge", FILES, **FIELDS)
+
+
+@contextlib.contextmanager
+def cut_off(monkeypatch, writes):
+    """What is done within is cut off after so many writes."""
+    sync, left = atomic.sync_path, [None] * writes
+
+    def stop(folder):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        sync(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "sync_path", stop)
+        yield
 
 
 def edit_manifest(bundle, change):
@@ -144,6 +165,19 @@ def test_what_is_no_bundle_says_how_to_make_one(tmp_path):
         Bundle.open(tmp_path / "none.gasedge")
 
 
+def test_what_cannot_be_looked_at_is_one_line(tmp_path, bundle, monkeypatch):
+    with pytest.raises(IntegrityError, match="cannot be read") as error:
+        Bundle.open(tmp_path / ("n" * 300))
+    assert "\n" not in str(error.value)
+
+    def bad_disk(path: Path, **_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "stat", bad_disk)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        Bundle.open(bundle.path)
+
+
 def test_missing_precision_names_those_there_are_and_the_command(bundle):
     with pytest.raises(ConfigError, match=r"no int8 graph, only fp32, fp16; gasedge calibrate"):
         bundle.graph(Precision.INT8)
@@ -174,23 +208,10 @@ def test_update_that_is_no_manifest_changes_nothing(bundle):
 
 
 def test_update_broken_off_at_any_write_leaves_a_sound_bundle(bundle, monkeypatch):
-    from contract import atomic
-
-    sync = atomic._sync_folder
     files = {graph_name(Precision.FP32): b"new fp32", graph_name(Precision.INT8): b"int8"}
     for writes in range(4):
-        left = [writes]
-
-        def stop(folder, left=left):
-            if left[0] == 0:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            sync(folder)
-
-        monkeypatch.setattr(atomic, "_sync_folder", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with cut_off(monkeypatch, writes), pytest.raises(KeyboardInterrupt):
             Bundle.open(bundle.path).updated(files)
-        monkeypatch.setattr(atomic, "_sync_folder", sync)
         after = Bundle.open(bundle.path)
         after.verify()
         assert Precision.FP16 in after.precisions

@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from contract import signing
 from contract.bundle import MANIFEST, SIGNATURE, Bundle, create_bundle, graph_name
 from contract.errors import ConfigError, GasedgeError, InputError, IntegrityError
-from contract.geometry import InputGeometry
 from contract.manifest import Manifest
 from contract.precision import Precision
 from contract.signing import Revoked, Trust, key_id, raw_public, sign_bundle, trusted_bundle
+from tests.contract.test_bundle import FIELDS, FILES, cut_off
 from tests.signing import KEY, TRUST, put_public_key
 
-FILES = {graph_name(Precision.FP32): b"fp32 graph", "golden/a.frame.png": b"frame"}
 OTHER = Ed25519PrivateKey.generate()
 ID = key_id(raw_public(KEY))
 UNTRUSTED = r"changed since it was signed, or is signed by none of the trusted keys \(" + ID
@@ -28,16 +27,7 @@ UNTRUSTED = r"changed since it was signed, or is signed by none of the trusted k
 
 @pytest.fixture
 def bundle(tmp_path):
-    made = create_bundle(
-        tmp_path / "m.gasedge",
-        FILES,
-        model_id="tiny-1",
-        created_at="2026-01-01T00:00:00+00:00",
-        input=InputGeometry(width=64, height=64),
-        training={"epochs": 1},
-        tools={"gasedge": "0.1.0"},
-    )
-    return sign_bundle(made, KEY, counter=3)
+    return sign_bundle(create_bundle(tmp_path / "m.gasedge", FILES, **FIELDS), KEY, counter=3)
 
 
 @pytest.fixture
@@ -244,23 +234,10 @@ def test_change_takes_the_signature_away_and_what_is_no_change_keeps_it(bundle):
 
 
 def test_change_that_is_cut_off_at_any_write_never_stands_signed_and_changed(bundle, monkeypatch):
-    from contract import atomic
-
-    sync = atomic._sync_folder
     whole = {file: file.read_bytes() for file in bundle.path.rglob("*") if file.is_file()}
     for writes in range(5):
-        left = [writes]
-
-        def stop(folder, left=left):
-            if left[0] == 0:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            sync(folder)
-
-        monkeypatch.setattr(atomic, "_sync_folder", stop)
-        with contextlib.suppress(KeyboardInterrupt):
+        with cut_off(monkeypatch, writes), contextlib.suppress(KeyboardInterrupt):
             bundle.updated({graph_name(Precision.FP32): b"new"})
-        monkeypatch.setattr(atomic, "_sync_folder", sync)
         with pytest.raises(IntegrityError, match="is not signed"):
             trusted_bundle(bundle.path, TRUST)
         Bundle.open(bundle.path).verify()

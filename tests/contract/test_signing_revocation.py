@@ -8,9 +8,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.bundle import canonical_json
-from contract.errors import IntegrityError
-from contract.signing import Revoked, raw_public
-from contract.signing_revocation import RevocationList, read_revocations, write_revocations
+from contract.errors import ConfigError, IntegrityError
+from contract.signing import Revoked, key_id, raw_public
+from contract.signing_key import read_public_key
+from contract.signing_revocation import (
+    RevocationList,
+    SeenRevocations,
+    read_revocations,
+    write_revocations,
+)
 from tests.signing import KEY, TRUST
 
 LIST = RevocationList(
@@ -84,12 +90,59 @@ def test_list_in_another_form_is_refused(path):
         read_revocations(path, TRUST.keys)
 
 
+def test_list_that_is_older_than_one_that_was_seen_is_refused_in_one_line(path):
+    old = path.read_bytes()
+    first = read_revocations(path, TRUST.keys, SeenRevocations())
+    second = write_revocations(path, first, KEY)
+    seen = SeenRevocations().after(first).after(second)
+    assert read_revocations(path, TRUST.keys, seen).issue == seen.issue == 2
+    path.write_bytes(old)
+    with pytest.raises(IntegrityError, match=r"is issue 1, .* has seen issue 2; bring the latest"):
+        read_revocations(path, TRUST.keys, seen)
+
+
+def test_key_that_a_list_revoked_signs_no_later_list_which_forgets_it(path):
+    other = Ed25519PrivateKey.generate()
+    keys = (*TRUST.keys, raw_public(other))
+    revoking = LIST.model_copy(update={"keys": {key_id(raw_public(KEY)): "stolen"}, "issue": 5})
+    seen = SeenRevocations().after(write_revocations(path, revoking, other))
+    read_revocations(path, keys, seen)
+    write_revocations(path, RevocationList(issue=9), KEY)
+    with pytest.raises(IntegrityError, match="which an earlier list revoked") as error:
+        read_revocations(path, keys, seen)
+    assert "\n" not in str(error.value)
+    later = write_revocations(path, RevocationList(issue=9), other)
+    write_revocations(path, RevocationList(issue=19), KEY)
+    with pytest.raises(IntegrityError, match="which an earlier list revoked"):
+        read_revocations(path, keys, seen.after(later))  # whatever a later list leaves out
+
+
+def test_list_by_which_a_key_revokes_itself_stays_believed(path):
+    own = RevocationList(keys={key_id(raw_public(KEY)): "lost"})
+    seen = SeenRevocations().after(write_revocations(path, own, KEY))
+    assert read_revocations(path, TRUST.keys, seen).revoked.keys == {key_id(raw_public(KEY))}
+
+
 def test_signed_manifest_passes_for_no_list(path):
     signed = {"model_id": "m", "files": {}}
     data = canonical_json({"signature": KEY.sign(canonical_json(signed)).hex(), "signed": signed})
     path.write_bytes(data)
     with pytest.raises(IntegrityError, match="is no list of revocations"):
         read_revocations(path, TRUST.keys)
+
+
+def test_list_or_key_behind_links_that_go_round_in_a_circle_is_one_line(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).symlink_to(tmp_path / other)
+    with pytest.raises(IntegrityError, match="is a link"):
+        read_revocations(tmp_path / "a", TRUST.keys)
+    with pytest.raises(ConfigError, match="is a link"):
+        read_public_key(tmp_path / "a")
+
+
+def test_list_is_found_behind_a_link(path, tmp_path):
+    (tmp_path / "link").symlink_to(path)
+    assert read_revocations(tmp_path / "link", TRUST.keys).issue == 1
 
 
 def test_missing_list_is_one_line(tmp_path):
