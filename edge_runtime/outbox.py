@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from contract.closing import Closing
+from contract.errors import NotKeptError
 from edge_runtime.database import Database
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Outbox(Closing):
         consumers: who gets them, each all streams or those named; a new one gets what is put from
             now on, and nobody waits for one that is no longer named.
 
+    On a database that refuses everything it is empty, and takes records once that takes something.
+
     Raises:
         NotKeptError: when the file cannot be used.
     """
@@ -89,7 +92,11 @@ class Outbox(Closing):
             name: tuple(consumers[name]) if isinstance(consumers, Mapping) else tuple(Stream)
             for name in consumers
         }
-        self._data.keep(lambda: self._prepare(asked))
+        self._asked = asked
+        self._prepared = -1  # which opening of the file; none so far
+        if self._data.refusal is None:
+            self._data.keep(self._prepare)
+            self._prepared = self._data.openings
         self._data.on_full = self._drop_losable
 
     def close(self) -> None:
@@ -174,19 +181,24 @@ class Outbox(Closing):
         Raises:
             NotKeptError: when the file cannot be read.
         """
+        if self._prepared < 0:
+            raise self._data.refusal or NotKeptError("nobody knows yet what waits in the outbox")
         held, size, dropped = self._run(
             "SELECT SUM(held), SUM(bytes), SUM(dropped) FROM stream", ()
         )[0]
+        if held is None:  # the file was closed and could not be opened again
+            raise self._data.refusal or NotKeptError("nobody knows what waits in the outbox")
         first = "SELECT at_ns FROM outbox WHERE stream = ? ORDER BY n LIMIT 1"
         oldest = [row[0] for each in Stream for row in self._run(first, (each.value,))]
         age_s = max(0, now_ns - min(oldest)) / _SECOND if oldest else 0.0
         return Figures(held, age_s, dropped, size)
 
-    def _prepare(self, asked: Mapping[str, Collection[Stream]]) -> None:
+    def _prepare(self) -> None:
         for stream in Stream:
             self._run("INSERT OR IGNORE INTO stream VALUES (?, 0, 0, 0, 0)", (stream.value,))
         known = self._run("SELECT consumer, stream FROM cursor", ())
-        wanted = {(name, stream.value) for name, streams in asked.items() for stream in streams}
+        streams = self._asked.items()
+        wanted = {(name, each.value) for name, asked in streams for each in asked}
         for gone in sorted({*known} - wanted):
             waited = "SELECT COUNT(*) FROM outbox, cursor USING (stream) WHERE outbox.n > cursor.n"
             count = self._run(f"{waited} AND consumer = ? AND stream = ?", gone)[0][0]
@@ -207,6 +219,8 @@ class Outbox(Closing):
             self._delete(stream, f"n <= ({keep})", (stream.value,), dropped=False)
 
     def _put(self, stream: Stream, body: bytes, at_ns: int) -> int:
+        if self._prepared != self._data.openings:  # again with each: it may be undone with it
+            self._prepare()
         self._run("UPDATE stream SET last_n = last_n + 1 WHERE stream = ?", (stream.value,))
         n = int(self._run("SELECT last_n FROM stream WHERE stream = ?", (stream.value,))[0][0])
         if not self._run("SELECT 1 FROM cursor WHERE stream = ? LIMIT 1", (stream.value,)):

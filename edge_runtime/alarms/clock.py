@@ -31,10 +31,16 @@ def machine_now() -> Now:
 def _is_synchronised() -> bool:
     """Whether the kernel says that a time server keeps its clock: adjtimex(2)."""
     try:
-        state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = _libc().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (AttributeError, OSError):
         return False
     return 0 <= state < _NOT_SYNCHRONISED
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    # opened once: each opening makes a class that lives until a collection
+    return ctypes.CDLL(None)
 
 
 @cache

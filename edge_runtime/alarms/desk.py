@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from contract.alarms import AlarmKind, Outcome
 from contract.audit import Category, Entry
-from contract.errors import GasedgeError, NotKeptError
+from contract.errors import ConfigError, GasedgeError, NotKeptError
 from contract.tags import HealthCode, Ne107
 from edge_runtime.alarms.clock import machine_now
 from edge_runtime.alarms.entries import action_entry, change_entry, shown
 from edge_runtime.alarms.event_id import event_id
 from edge_runtime.alarms.journal import Journal
-from edge_runtime.alarms.keeper import Change, Keeper
+from edge_runtime.alarms.keeper import Change, Keeper, Noted
 from edge_runtime.alarms.machine import Sign, state_of
 from edge_runtime.alarms.memories import Memories
 from edge_runtime.alarms.refusals import Refusals
@@ -44,8 +44,10 @@ _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0  # between two tries to write down what the disk refused
 _FIGURES_S = 1.0
+_RESERVE_S = 600.0  # between two looks whether there is room for what a full disk made us give up
 _ASK_S = 30.0  # between two looks whether a disk that could not be used can be
 _NOT_KEPT = "storage"
+_ASKED = (Category.ACCESS, Category.ACTION)  # what anybody may try as often as he likes
 
 Told = TypeVar("Told")
 
@@ -96,7 +98,7 @@ class Desk:
         self._tried_s = self._counted_s = float("-inf")
         self._counts: Figures | None = None
         now = clock()
-        self._asked_s = now.mono_s
+        self._asked_s = self._reserved_s = now.mono_s
         memories, damaged = self._memories.read()
         for id_, memory in memories.items():
             if id_ in self._machines:
@@ -113,7 +115,7 @@ class Desk:
                     database.put_aside_is_told()
         for id_ in damaged:
             self.maintain(f"broken {id_}", f"what was kept of alarm {id_} cannot be understood")
-            self.audit(Entry(Category.SYSTEM, id_, result="broken", comment="it begins anew"))
+            self.note(Entry(Category.SYSTEM, id_, result="broken", comment="it begins anew"))
 
     def alarms(self) -> Sequence[Alarm]:
         """All alarms, active or not, in a fixed order."""
@@ -123,9 +125,11 @@ class Desk:
         """See `AlarmDesk.listen`."""
         return _added(self._listeners, told)
 
-    def keep_with(self, write: Callable[[Alarm], None]) -> Callable[[], None]:
+    def keep_with(
+        self, write: Callable[[Alarm], None], kept: Callable[[], None] = lambda: None
+    ) -> Callable[[], None]:
         """See `AlarmDesk.keep_with`."""
-        return _added(self._keeper.writers, write)
+        return _added(self._keeper.writers, (write, kept))
 
     def maintain(self, reason: str, text: str | None) -> None:
         """See `AlarmDesk.maintain`."""
@@ -150,31 +154,47 @@ class Desk:
         self._data.disk_hangs(error)
         self._refused_by_the_disk(error)
 
+    def hand_over(self) -> bool:
+        """Write down what a disk kept waiting, where it now takes it.
+
+        The next process knows of it what is written there. Whether all of it is.
+        """
+        try:
+            if self._data.refusal is not None:
+                if not self._data.is_usable_again():
+                    return False
+                self._data.take_up()
+            self._keeper.keep(self._clock())
+        except ConfigError as error:
+            _log.error("what waits to be kept cannot be yet: %s", error)
+            return False
+        except NotKeptError as error:
+            self._data.refuse(error)
+            return False
+        return True
+
     @property
     def device(self) -> Mapping[str, Value]:
         """The tags of the device itself, as told last."""
         return self._device
 
     def audit(self, entry: Entry) -> bool:
-        """See `AlarmDesk.audit`; too many refusals a minute are counted, not written singly."""
-        now = self._clock()
-        entries = self._refusals.due(now.mono_s)
-        counted = bool(entries)
-        if entry.result == "done" or self._refusals.may_be_written(now.mono_s):
-            entries.append(entry)
-
-        def write() -> None:
-            for each in entries:
-                self.journal.append(each, now)
-
+        """See `AlarmDesk.audit`."""
         try:
-            self._data.keep(write)
+            self.journal.append(entry, self._clock())
         except NotKeptError as error:
             self._refused_by_the_disk(error)
             return False
-        if counted:
-            self._refusals.told()
         return True
+
+    def note(self, entry: Entry) -> None:
+        """See `AlarmDesk.note`."""
+        now = self._clock()
+        refused = entry.category in _ASKED and entry.result != "done"
+        if refused and not self._refusals.may_be_written(now.mono_s):
+            return
+        self._keeper.add(Noted(entry, now))
+        self._keep(now)
 
     def look(self, published: Published) -> None:
         """Take in what is published of a camera now, before the plant process' own word."""
@@ -211,14 +231,17 @@ class Desk:
         """What is due by time alone and of no camera; call it about ten times a second.
 
         Raises:
-            GasedgeError: when a disk that could not be used at the start can be used again: the
-                process must start anew to know what was kept there.
+            GasedgeError: when a file that could not be used can be used again and has what waited
+                for it: the process must start anew to know what was kept there.
         """
         now = self._clock()
         if self._data.refusal is not None and now.mono_s - self._asked_s >= _ASK_S:
             self._asked_s = now.mono_s
-            if self._data.is_usable_again():
+            if self.hand_over():
                 raise GasedgeError("the disk takes the plant's state again: starting anew with it")
+        if self._data.refusal is None and now.mono_s - self._reserved_s >= _RESERVE_S:
+            self._reserved_s = now.mono_s
+            self._data.reserve()
         if self._figures is not None and now.mono_s - self._counted_s >= _FIGURES_S:
             self._counted_s = now.mono_s
             try:
@@ -226,7 +249,10 @@ class Desk:
                 self._words.clear()
             except NotKeptError as error:
                 self._refused_by_the_disk(error)
-        if _NOT_KEPT in self._reasons:
+        counted = self._refusals.due(now.mono_s)
+        for entry in counted:
+            self._keeper.add(Noted(entry, now))
+        if counted or _NOT_KEPT in self._reasons:
             self._keep(now)
         text = "; ".join(self._reasons.values())
         sign = Sign(bool(text), text)
@@ -250,7 +276,7 @@ class Desk:
             self._keeper.keep(now, also=change)
         except NotKeptError as error:
             self._refused_by_the_disk(error)
-            return Outcome.NOT_KEPT
+            return self._refused(action, Outcome.NOT_KEPT, state_of(before).name)
         machine.take_on(memory, now)
         self._words.pop(machine.camera, None)
         self._tell(change.alarm)
@@ -316,7 +342,7 @@ class Desk:
                 _log.exception("an interface did not take alarm %s", alarm.id)
 
     def _refused(self, action: Action, outcome: Outcome, state: str) -> Outcome:
-        self.audit(action_entry(action, outcome, state, state))
+        self.note(action_entry(action, outcome, state, state))
         return outcome
 
     def _refused_by_the_disk(self, error: NotKeptError) -> None:

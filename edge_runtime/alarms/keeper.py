@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.alarms.memories import Memories
     from edge_runtime.database import Database
 
-__all__ = ["Change", "Keeper"]
+__all__ = ["Change", "Keeper", "Noted"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,14 @@ class Change:
     now: Now  # when it came about
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A record of the audit journal that belongs to no change."""
+
+    entry: Entry
+    now: Now  # when it was to be written down
+
+
 class Keeper:
     """What waits to be written down.
 
@@ -47,14 +55,15 @@ class Keeper:
 
     def __init__(self, database: Database, memories: Memories, journal: Journal) -> None:
         self._data, self._memories, self._journal = database, memories, journal
-        self._waiting: deque[Change] = deque(maxlen=_MOST)
+        self._waiting: deque[Change | Noted] = deque(maxlen=_MOST)
         self._lost = 0
-        self.writers: list[Callable[[Alarm], None]] = []  # see `AlarmDesk.keep_with`
+        # of each `AlarmDesk.keep_with`: what writes, and what is told that it is kept
+        self.writers: list[tuple[Callable[[Alarm], None], Callable[[], None]]] = []
 
-    def add(self, change: Change) -> None:
-        """Let a change wait; when too many do, the oldest is lost and counted."""
+    def add(self, what: Change | Noted) -> None:
+        """Let this wait; when too many do, the oldest is lost and counted."""
         self._lost += len(self._waiting) == _MOST
-        self._waiting.append(change)
+        self._waiting.append(what)
 
     def keep(self, now: Now, also: Change | None = None) -> None:
         """Write down all that waits, and one change more, in one transaction.
@@ -69,18 +78,24 @@ class Keeper:
         self._data.keep(lambda: self._write(changes, now))
         self._waiting.clear()
         self._lost = 0
+        for _, kept in tuple(self.writers):
+            kept()
 
-    def _write(self, changes: list[Change], now: Now) -> None:
+    def _write(self, changes: list[Change | Noted], now: Now) -> None:
         if self._lost:
-            said = f"{self._lost} changes of alarms before this could not be kept"
+            said = f"{self._lost} changes of alarms and other records before this were not kept"
             entry = Entry(Category.SYSTEM, "journal", result="lost", comment=said)
             self._journal.append(entry, now)
         for change in changes:
-            self._memories.write(change.alarm.id, change.memory)
+            if isinstance(change, Noted):
+                self._journal.append(change.entry, change.now)
+                continue
+            if self._data.remembers:  # or else it would undo what nobody here knows
+                self._memories.write(change.alarm.id, change.memory)
             if change.entry is None:
                 continue
             self._journal.append(change.entry, change.now)
-            for write in tuple(self.writers):
+            for write, _ in tuple(self.writers):
                 try:
                     write(change.alarm)
                 except NotKeptError:

@@ -18,7 +18,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._minute_s = self._day_s = self._more_s = float("-inf")
-        self._of_minute = self._of_day = self._more = self._due = 0
+        self._of_minute = self._of_day = self._more = 0
 
     def may_be_written(self, now_s: float) -> bool:
         """Whether a refusal at `now_s`, monotonic, may be written singly; else it is counted."""
@@ -36,15 +36,10 @@ class Refusals:
         return False
 
     def due(self, now_s: float) -> list[Entry]:
-        """The number of those that were not written, once their minute or hour is over."""
+        """The number of those that were not written, once, when their minute or hour is over."""
         span_s = _SPAN_S if self._of_day < _SINGLY_A_DAY else _LONG_SPAN_S
         if not self._more or now_s - self._more_s < span_s:
             return []
-        self._due = self._more
         said = f"{self._more} more were refused within {now_s - self._more_s:.0f} s"
+        self._more = 0
         return [Entry(Category.ACCESS, "refusals", result="counted", comment=said)]
-
-    def told(self) -> None:
-        """What was due is written down."""
-        self._more -= self._due
-        self._due = 0

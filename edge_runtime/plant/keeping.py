@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from contract.audit import Category, Entry
@@ -76,7 +77,7 @@ def keeping(
             config_sha256=config_sha256,
         )
         version = importlib.metadata.version("gasedge")
-        desk.audit(Entry(Category.SYSTEM, "plant process", new=f"started, gasedge {version}"))
+        desk.note(Entry(Category.SYSTEM, "plant process", new=f"started, gasedge {version}"))
         before = desk.journal.fact("config")
         if before != config_sha256:
             changed = Entry(Category.CONFIGURATION, "daemon", old=before, new=config_sha256)
@@ -86,7 +87,8 @@ def keeping(
         try:
             yield Keeping(desk, outbox, EvidenceTold(desk))
         finally:
-            desk.audit(Entry(Category.SYSTEM, "plant process", new="ended"))
+            desk.note(Entry(Category.SYSTEM, "plant process", new="ended"))
+            desk.hand_over()
 
 
 def _outbox(
@@ -94,13 +96,15 @@ def _outbox(
 ) -> Outbox | None:
     if not consumers:
         return None
+    made = partial(
+        Outbox,
+        database,
+        max_bytes=config.outbox_mb << 20,
+        max_age_s=config.outbox_hours * 3600,
+        consumers=consumers,
+    )
     try:
-        return Outbox(
-            database,
-            max_bytes=config.outbox_mb << 20,
-            max_age_s=config.outbox_hours * 3600,
-            consumers=consumers,
-        )
-    except NotKeptError as error:  # without it nobody would be told of anything, ever
+        return made()
+    except NotKeptError as error:  # what comes waits in memory until the disk takes it
         database.refuse(error)
-        return None
+        return made()

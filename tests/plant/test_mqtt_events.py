@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -15,17 +17,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.alarms import Alarm, AlarmKind, AlarmState
+from contract.alarms import AlarmKind, AlarmState
 from contract.mask_encoding import encode_mask
+from edge_runtime.alarms.desk import WatchedCamera
 from edge_runtime.alarms.machine import Now
-from edge_runtime.database import Database
+from edge_runtime.alarms.read_journal import read_records
+from edge_runtime.database import FILE, Database
 from edge_runtime.outbox import Outbox, Record, Stream
+from edge_runtime.plant.config import PlantConfig
+from edge_runtime.plant.freshness import Limits, Published
+from edge_runtime.plant.keeping import keeping
 from edge_runtime.plant.mqtt.config import EventsConfig
 from edge_runtime.plant.mqtt.connection import MqttConnection
 from edge_runtime.plant.mqtt.event_body import alarm_event, change_of, evidence_event
 from edge_runtime.plant.mqtt.event_body import published_event as made
 from edge_runtime.plant.mqtt.event_speaker import CONSUMER, EventSpeaker
 from edge_runtime.plant.mqtt.event_writer import EventWriter
+from edge_runtime.plant.mqtt.serve import consumers, serve_mqtt
+from edge_runtime.plant.receiver import Board
+from tests.edge_runtime.evidence.leaks_seen import leak
 from tests.plant.mqtt_brokers import Listener, mosquitto, that_keeps
 from tests.plant.waiting import until
 
@@ -41,18 +51,13 @@ ORIGIN = {
     "clock_ok": True,
 }
 AT = 1_790_000_000_123_456_789
-NORMAL = Alarm(
-    id="north.leak",
-    camera="north",
-    kind=AlarmKind.LEAK,
-    zone=None,
-    state=AlarmState.NORM,
+NORMAL = leak(
+    "",
     active=False,
+    state=AlarmState.NORM,
     acked=True,
     confirmed=True,
-    severity=800,
     message="",
-    event_id="",
     onset_ns=0,
     changed_ns=AT,
 )
@@ -165,7 +170,7 @@ class Bench:
         self.snapshot = plant.snapshot(Mask__Data=mask())
         self.writer = EventWriter(
             self.outbox,
-            origin={key: ORIGIN[key] for key in ("site", "box", "series", "config_hash")},
+            origin=lambda: {key: ORIGIN[key] for key in ("site", "box", "series", "config_hash")},
             look=lambda _camera: self.snapshot,
             clock=lambda: Now(1.0, AT, clock_ok=True, boot_id="boot"),
         )
@@ -176,6 +181,7 @@ class Bench:
             alarm = change(ACTIVE, changed_ns=AT + number, comment=str(number))
             self.writer.told(alarm)
             self.writer.write(alarm)
+            self.writer.kept()
 
 
 @pytest.fixture
@@ -261,6 +267,16 @@ def test_a_change_that_the_disk_refused_is_written_later_with_the_values_of_its_
     assert {body["score"] for body in bodies} == {0.8125}
 
 
+def test_moments_are_forgotten_once_written_and_those_of_a_long_refusal_hold_few_masks(bench):
+    for number in range(2000):  # nothing can be written
+        bench.writer.told(change(ACTIVE, changed_ns=AT + number))
+    seen = [each.snapshot.value("Mask/Data") for each in bench.writer._seen.values()]
+    assert len(seen) == 1000
+    assert sum(mask is not None for mask in seen) <= 100
+    bench.writer.kept()
+    assert not bench.writer._seen
+
+
 @pytest.mark.parametrize("outage", ["stopped", "frozen"])
 def test_none_is_lost_and_order_is_kept_over_outages(bench, tmp_path, outage):
     """Frozen is a half-open line: the broker's machine is there and answers nothing."""
@@ -325,6 +341,7 @@ def test_a_broker_that_refuses_the_log_in_gets_nothing_and_loses_nothing(bench, 
             secret.write_text("box:right one\n")
             with delivering(bench, broker, credentials_file=secret):
                 until(lambda: not waits(bench))
+            until(lambda: len(listener.got) >= 3)  # the broker passes on what it acknowledged
             assert [event["n"] for event in heard(listener)] == [1, 2, 3]
 
 
@@ -413,3 +430,27 @@ def test_dropped_packets_are_noticed_and_lose_nothing(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     noticed = float(done.stdout.split()[2])
     assert noticed <= 2 * 2 + 1.5
+
+
+def test_what_waits_for_a_disk_when_the_process_ends_is_kept_with_its_events(tmp_path, plant):
+    config = PlantConfig(
+        state_dir=tmp_path, events=EventsConfig(site="s", brokers=("mqtt://127.0.0.1:1",))
+    )
+    in_the_way = tmp_path / f"{FILE}.lock"
+    in_the_way.mkdir()
+    served = consumers(config)
+    board = Board(["camera1"], Limits(10.0, 10.0))
+    loop = asyncio.new_event_loop()
+    with (
+        contextlib.closing(loop),
+        keeping(config, [WatchedCamera("camera1")], config_sha256="", consumers=served) as kept,
+        serve_mqtt(config, board, kept, loop, config_sha256=""),
+    ):
+        kept.desk.look(Published(plant.snapshot(camera="camera1"), heard=True))
+        kept.desk.tick()
+        in_the_way.rmdir()
+    told = [each for each in read_records(tmp_path) if each.category == "alarm"]
+    assert told
+    with Database(tmp_path / FILE) as database:
+        outbox = Outbox(database, max_bytes=1 << 20, max_age_s=1e6, consumers=served)
+        assert len(outbox.waiting(CONSUMER, Stream.EVENT, 99)) == len(told)

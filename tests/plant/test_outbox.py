@@ -198,6 +198,7 @@ def test_on_a_disk_without_any_room_alarms_are_told_and_actions_are_not_done(sma
     acknowledge = Action(ActionKind.ACKNOWLEDGE, "yard.leak", "operator1", Role.OPERATOR, "page")
     now = [Now(0.0, NOW)]
     rubbish = small_disk / "rubbish"
+    (small_disk / "ballast").write_bytes(bytes(5 << 20))  # so that there is no second copy
     with Database(small_disk / FILE) as database:
         desk = Desk([WatchedCamera("yard")], database, clock=lambda: now[0])
         told = []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EventWriter"]
 
 _REMEMBERED = 1000  # changes that a disk refused, with the values of their moment
+_WITH_MASK = 100  # of them
 _LARGEST_MASK = 500_000  # bytes; a broker that takes a megabyte takes it in base64
 
 
@@ -38,7 +39,8 @@ class EventWriter:
 
     Args:
         outbox: where events are kept.
-        origin: what every event says of where it comes from: site, box, series, config_hash.
+        origin: what every event says of where it comes from: site, box, series, config_hash. Asked
+            inside the transaction that keeps an event; it may raise NotKeptError.
         look: how a camera is now; None where there is no such camera.
         clock: what time it is.
     """
@@ -47,7 +49,7 @@ class EventWriter:
         self,
         outbox: Outbox,
         *,
-        origin: Mapping[str, str],
+        origin: Callable[[], Mapping[str, str]],
         look: Callable[[str], CameraSnapshot | None],
         clock: Callable[[], Now],
     ) -> None:
@@ -55,7 +57,7 @@ class EventWriter:
         self._common = origin
         self._look, self._clock = look, clock
         self._alarms: dict[str, Alarm] = {}
-        self._seen: OrderedDict[Alarm, _Seen] = OrderedDict()
+        self._seen: OrderedDict[Alarm, _Seen] = OrderedDict()  # until they are written down
 
     def know(self, alarm: Alarm) -> None:
         """How an alarm stands at the start: what comes is compared with it."""
@@ -86,6 +88,10 @@ class EventWriter:
         )
         self._outbox.put(Stream.EVENT, body, alarm.changed_ns)
 
+    def kept(self) -> None:
+        """All that was told so far is on the disk: its moments are needed no more."""
+        self._seen.clear()
+
     def evidence(self, camera: str, event_id: str, sha256: str) -> None:
         """Tell which evidence was kept of an event.
 
@@ -101,8 +107,10 @@ class EventWriter:
         snapshot = self._look(alarm.camera)
         if snapshot is not None:  # many may wait for a disk: only what an event tells
             told = {name: value for name, value in snapshot.values.items() if name in TOLD}
+            if len(self._seen) >= _WITH_MASK:
+                told.pop("Mask/Data", None)
             snapshot = replace(snapshot, values=told)
         return _Seen(kind, snapshot, self._clock())
 
     def _origin(self, now: Now) -> dict[str, Any]:
-        return {**self._common, "boot_id": now.boot_id, "clock_ok": now.clock_ok}
+        return {**self._common(), "boot_id": now.boot_id, "clock_ok": now.clock_ok}

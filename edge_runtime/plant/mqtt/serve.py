@@ -9,7 +9,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from contract.errors import NotKeptError
 from contract.roles import Role
 from edge_runtime.alarms.clock import machine_now
 from edge_runtime.database import SERIES
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
     from contract.alarms import Action, Alarm
     from contract.tags import CameraSnapshot
+    from edge_runtime.alarms.journal import Journal
+    from edge_runtime.outbox import Outbox
     from edge_runtime.plant.config import PlantConfig
     from edge_runtime.plant.evidence_told import Evidence
     from edge_runtime.plant.freshness import Published
@@ -77,10 +78,12 @@ def serve_mqtt(
     state_dir = config.state_dir
     connections: list[MqttConnection] = []
     with contextlib.ExitStack() as stack:
-        if config.events is not None:
+        if config.events is not None and kept.outbox is not None:
             box = config.events.box or config.serial
             tell = _maintenance(kept, loop, "mqtt events")
-            served = _events(config.events, board, kept, box, tell, config_sha256=config_sha256)
+            served = _events(
+                config.events, board, kept, kept.outbox, box, tell, config_sha256=config_sha256
+            )
             connections += stack.enter_context(served)
         offer: Offer = _nobody
         if config.sparkplug is not None and state_dir is not None:
@@ -102,31 +105,23 @@ def _events(
     config: EventsConfig,
     board: Board,
     kept: Keeping,
+    outbox: Outbox,
     box: str,
     tell: Tell,
     *,
     config_sha256: str,
 ) -> Iterator[list[MqttConnection]]:
-    if kept.outbox is None:
-        # numbers that begin anew would be taken for old ones: rather none than such
-        _log.error("no events: the outbox cannot be used; every other interface has the alarms")
-        yield []
-        return
-
     def look(camera: str) -> CameraSnapshot | None:
         return board.show(camera).snapshot if camera in board.cameras else None
 
-    journal = kept.desk.journal
-    series = journal.fact(SERIES)
-    if not series:
-        series = uuid.uuid4().hex
-        with contextlib.suppress(NotKeptError):
-            journal.remember(SERIES, series)
-    origin = {"site": config.site, "box": box, "series": series, "config_hash": config_sha256}
-    writer = EventWriter(kept.outbox, origin=origin, look=look, clock=machine_now)
+    def origin() -> dict[str, str]:
+        series = _series(kept.desk.journal)
+        return {"site": config.site, "box": box, "series": series, "config_hash": config_sha256}
+
+    writer = EventWriter(outbox, origin=origin, look=look, clock=machine_now)
     for alarm in kept.desk.alarms():
         writer.know(alarm)
-    speaker = EventSpeaker(config, kept.outbox, box=box)
+    speaker = EventSpeaker(config, outbox, box=box)
     with MqttConnection(config, speaker, tell).start() as connection:
 
         def told(alarm: Alarm) -> None:
@@ -139,14 +134,28 @@ def _events(
 
         ends = (
             kept.desk.listen(told),
-            kept.desk.keep_with(writer.write),
+            kept.desk.keep_with(writer.write, writer.kept),
             kept.evidence.listen(told_evidence),
         )
         try:
             yield [connection]
         finally:
+            kept.desk.hand_over()  # what waits is kept with its events, or it waits on
             for end in ends:
                 end()
+
+
+def _series(journal: Journal) -> str:
+    """The name of the numbering of events; it is kept with the first of them, or neither is.
+
+    Raises:
+        NotKeptError: when the disk does not take it.
+    """
+    series = journal.fact(SERIES)
+    if not series:
+        series = uuid.uuid4().hex
+        journal.remember(SERIES, series)
+    return series
 
 
 @contextlib.contextmanager

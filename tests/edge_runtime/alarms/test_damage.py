@@ -12,9 +12,12 @@ from contract.errors import NotKeptError
 from contract.tags import LeakState
 from edge_runtime import database as module
 from edge_runtime.alarms.desk import DEVICE_ALARM
+from edge_runtime.alarms.read_journal import read_records
 from edge_runtime.database import FILE, Database
+from edge_runtime.outbox import Stream
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.keeping import keeping
+from edge_runtime.second_copy import COPY
 
 
 @pytest.fixture
@@ -61,17 +64,21 @@ def test_a_file_that_is_busy_at_the_start_turns_no_event_off_for_ever(path):
         with Database(path):
             pass
         other.execute("BEGIN IMMEDIATE")
-        with keeping(config, [], config_sha256="", consumers={"events": ()}) as kept:
+        with keeping(config, [], config_sha256="", consumers={"events": (Stream.EVENT,)}) as kept:
             database = kept.desk.journal._data
-            assert kept.outbox is None
+            with pytest.raises(NotKeptError):
+                kept.outbox.put(Stream.EVENT, b"x", 0)
             assert isinstance(database.refusal, NotKeptError)  # a new start is asked for, not less
             assert not database.is_usable_again()
             other.execute("ROLLBACK")
             assert database.is_usable_again()
+        told = [each.new for each in read_records(path.parent) if each.subject == "plant process"]
+        assert told[0].startswith("started, ")  # what waited at the end
+        assert told[1:] == ["ended"]
 
 
 def broken_file(alarms, path, count=100):
-    """A journal with a page of rubbish in its middle; how many records it had."""
+    """A journal with a page of rubbish in its middle and no copy; how many records it had."""
     with Database(path) as database:
         one = alarms.desk(database)
         one.look(1, state=LeakState.LEAK)
@@ -82,6 +89,7 @@ def broken_file(alarms, path, count=100):
     middle = len(octets) // 2 // 4096 * 4096
     octets[middle : middle + 4096] = b"\x55" * 4096
     path.write_bytes(octets)
+    path.with_name(COPY).unlink()
     return records
 
 

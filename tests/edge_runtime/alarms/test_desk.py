@@ -16,6 +16,7 @@ from edge_runtime.alarms.desk import DEVICE_ALARM, Desk, WatchedCamera
 from edge_runtime.alarms.tag_values import with_own_word
 from edge_runtime.database import FILE, Database
 from edge_runtime.outbox import Outbox, Stream
+from edge_runtime.second_copy import COPY
 
 LEAK = LeakState.LEAK
 
@@ -213,14 +214,18 @@ def test_everything_survives_the_process(alarms, tmp_path):
 def test_what_is_kept_with_a_change_is_kept_with_it_or_not_at_all(alarms, tmp_path):
     with Database(tmp_path / FILE) as database:
         outbox = Outbox(database, max_bytes=1 << 20, max_age_s=60, consumers=["events"])
-        one = alarms.desk(database)
-        one.desk.keep_with(lambda alarm: outbox.put(Stream.EVENT, alarm.id.encode(), 0))
+        one, kept = alarms.desk(database), []
+        one.desk.keep_with(
+            lambda alarm: outbox.put(Stream.EVENT, alarm.id.encode(), 0), lambda: kept.append(1)
+        )
         one.look(1, state=LEAK)
+        assert len(kept) == 1
         assert [each.body for each in outbox.waiting("events", Stream.EVENT, 9)] == [b"yard.leak"]
         refuse(database)
         one.look(0.1)
         assert one.state() == "RTN_UNACK"
         assert len(outbox.waiting("events", Stream.EVENT, 9)) == 1
+        assert len(kept) == 1
         allow(database)
         one.look(2)
         numbers = [(each.n, each.body) for each in outbox.waiting("events", Stream.EVENT, 9)]
@@ -263,6 +268,8 @@ def test_a_disk_that_refuses_keeps_no_alarm_from_the_operator_and_lets_nobody_ac
         assert one.act(ActionKind.ACKNOWLEDGE) is Outcome.DONE
         written = [(each.subject, each.new) for each in one.records()]
         assert ("yard.leak", "UNACK, active") in written  # late, but there
+        tried = [each.result for each in one.records() if each.category == "action"]
+        assert tried == [Outcome.NOT_KEPT.value, "done"]
         database.close()
 
 
@@ -319,17 +326,49 @@ def test_an_alarm_that_is_no_longer_configured_is_written_off(alarms, tmp_path):
         assert len(alarms.desk(database).records()) == record.n
 
 
+STRANGER = Entry(Category.ACCESS, "log-in", who="stranger1", result="wrong password")
+
+
+def test_no_flood_of_wrong_passwords_keeps_a_failure_of_the_device_out_of_the_journal(alarms):
+    one = alarms.desk()
+    one.look(1)
+    for _ in range(1000):
+        one.desk.note(STRANGER)
+    went_back = Entry(Category.CONFIGURATION, "model slot-b", result="no frame in time")
+    one.desk.note(Entry(Category.SYSTEM, "evidence 0192", result="not kept"))
+    assert one.desk.audit(went_back)
+    told = [(each.subject, each.result) for each in one.records()[-2:]]
+    assert told == [("evidence 0192", "not kept"), ("model slot-b", "no frame in time")]
+
+
+def test_what_is_to_be_noted_while_the_disk_refuses_is_written_down_late(alarms, tmp_path):
+    with Database(tmp_path / FILE) as database:
+        one = alarms.desk(database)
+        one.look(1)
+        refuse(database)
+        began_ns = one.clock.now.utc_ns
+        one.desk.note(STRANGER)
+        assert not one.desk.audit(Entry(Category.SYSTEM, "asked again by who asks"))
+        one.look(5)
+        allow(database)
+        one.look(2)
+        (record,) = [each for each in one.records() if each.who == "stranger1"]
+        assert record.at_ns == began_ns
+        assert "asked again by who asks" not in [each.subject for each in one.records()]
+
+
 def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_journal(alarms):
     one = alarms.desk()
     one.look(1)
     for _ in range(1000):
         one.act(ActionKind.ACKNOWLEDGE, "no.such.alarm")
-        one.desk.audit(Entry(Category.ACCESS, "log-in", who="stranger1", result="wrong password"))
+        one.desk.note(STRANGER)
     assert len(one.records()) == 60
     one.look(61)
-    one.desk.audit(Entry(Category.ACCESS, "log-in", who="stranger1", result="wrong password"))
-    counted = one.records()[-2]
-    assert counted.comment == "1940 more were refused within 61 s"
+    assert one.records()[-1].comment == "1940 more were refused within 60 s"
+    one.desk.note(STRANGER)
+    assert one.records()[-1].who == "stranger1"
+    assert len(one.records()) == 62
     one.act(ActionKind.COMMENT, comment="still possible")
     assert one.records()[-1].comment == "still possible"
 
@@ -375,6 +414,7 @@ def test_a_broken_file_is_put_aside_told_and_what_can_be_read_goes_on(alarms, tm
     middle = len(octets) // 2 // 4096 * 4096
     octets[middle : middle + 4096] = b"\x55" * 4096
     path.write_bytes(octets)
+    path.with_name(COPY).unlink()
     with Database(path) as database:
         one = alarms.desk(database)
         one.look(1, state=LEAK)
@@ -413,5 +453,5 @@ def test_the_desk_is_what_the_contract_says():
     from contract.alarms import AlarmDesk
 
     promised = [name for name in vars(AlarmDesk) if not name.startswith("_")]
-    assert promised == ["alarms", "act", "listen", "keep_with", "audit", "maintain"]
+    assert promised == ["alarms", "act", "listen", "keep_with", "audit", "note", "maintain"]
     assert all(callable(getattr(Desk, name)) for name in promised)
