@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ __all__ = ["ModelOpener", "RunningModel", "open_model"]
 
 _log = logging.getLogger(__name__)
 
+_BUILD_AGAIN_S = 3600.0
+
 
 @dataclass(slots=True)
 class RunningModel(Closing):
@@ -54,6 +57,11 @@ class RunningModel(Closing):
     config: ModelConfig | None = None  # that it was opened from
     bundle: Bundle | None = None  # likewise; trusted
     _thread: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    @property
+    def manifest_sha256(self) -> str:
+        """Of its bundle; "" without one."""
+        return "" if self.bundle is None else self.bundle.manifest_sha256
 
     @property
     def batch(self) -> int:
@@ -177,7 +185,9 @@ class ModelOpener(Closing):
     """Opens the model each time it is called; an engine that does not fit is built anew meanwhile.
 
     No call waits for the build: until it is done there is no model, and the error says why. A
-    build that failed is not repeated by this process.
+    build that failed is repeated for the same bundle after an hour only, for what kept it, such as
+    a full disk, may be gone; the engine is looked at again all the same, for somebody may have
+    built it by hand.
 
     Args:
         trust: what may run, asked anew each time.
@@ -190,7 +200,8 @@ class ModelOpener(Closing):
         self._trust = trust
         self._keep_counter = keep_counter
         self._rebuild: EngineRebuild | None = None
-        self._failed: EngineError | None = None
+        self._building = ""  # manifest of the bundle that is built from
+        self._failed: dict[str, tuple[EngineError, float]] = {}  # by manifest, with its time
 
     def __call__(self, config: ModelConfig) -> RunningModel:
         """Open the model, or say what it still waits for.
@@ -199,8 +210,6 @@ class ModelOpener(Closing):
             EngineError: while the engine is built anew, or when that failed.
             GasedgeError: what `open_model` raises.
         """
-        if self._failed is not None:
-            raise self._failed
         if self._rebuild is not None:
             if self._rebuild.is_running:
                 raise EngineError(str(self._rebuild))
@@ -208,7 +217,7 @@ class ModelOpener(Closing):
             try:
                 rebuild.finish()
             except EngineError as error:
-                self._failed = error
+                self._failed[self._building] = (error, time.monotonic())
                 raise
         bundle = trusted_bundle(config.bundle, self._trust())
         try:
@@ -216,8 +225,13 @@ class ModelOpener(Closing):
         except EngineMismatchError as error:
             if config.engine is None:
                 raise
+            failed, at_s = self._failed.get(bundle.manifest_sha256, (None, 0.0))
+            if failed is not None and time.monotonic() - at_s < _BUILD_AGAIN_S:
+                raise failed from error
             self._rebuild = EngineRebuild(bundle, config.precision, config.engine, str(error))
+            self._building = bundle.manifest_sha256
             raise
+        self._failed.clear()
         self._keep_counter(bundle.manifest.rollback_counter)
         return model
 

@@ -7,6 +7,8 @@ given the golden masks; one that does not never takes its place.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import logging
 import os
 import shutil
@@ -16,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.atomic import move_file
+from contract.atomic import PARTIAL, move_file
 from contract.errors import EngineError
 from contract.fingerprint import (
     ENGINE_SUFFIX,
@@ -36,7 +38,8 @@ __all__ = ["EngineRebuild", "build_engine_for"]
 _log = logging.getLogger(__name__)
 
 _NICE = 10
-_PARTIAL = ".partial-"
+_LONGEST_S = 4 * 3600.0  # no build is meant to take so long
+_PARTIAL = f"{PARTIAL}rebuild-"
 
 
 class EngineRebuild:
@@ -49,7 +52,8 @@ class EngineRebuild:
         why: what is wrong with the old one, for messages.
 
     Raises:
-        EngineError: when the old one cannot be built again by itself as it was.
+        EngineError: when the old one cannot be built again by itself as it was, or the build cannot
+            be begun.
     """
 
     def __init__(self, bundle: Bundle, precision: Precision, engine: Path, why: str) -> None:
@@ -63,7 +67,7 @@ class EngineRebuild:
                 f"{bundle.path} --{precision} --own-ranges FOLDER, or without --own-ranges for the "
                 "bundle's ranges"
             )
-        self._folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=engine.parent))
+        self._folder = _new_folder(engine, why)
         self._said = self._folder / "said"
         try:
             self._process = _begun(bundle, precision, self._folder, _settings(old), self._said)
@@ -74,7 +78,10 @@ class EngineRebuild:
 
     @property
     def is_running(self) -> bool:
-        """Whether the build has not ended yet."""
+        """Whether the build has not ended yet; one that hangs is ended."""
+        if self._process.poll() is None and time.monotonic() - self._began_s > _LONGEST_S:
+            _log.error("%s: its build hangs and is ended", self._engine)
+            end_group(self._process)
         return self._process.poll() is None
 
     def __str__(self) -> str:
@@ -97,7 +104,7 @@ class EngineRebuild:
                     f"{self._why}; it could not be built anew (code {code}: "
                     f"{_last_line(self._said)}); run gasedge build-engine by hand"
                 )
-            [built] = self._folder.glob(f"*{ENGINE_SUFFIX}")
+            built = _built_in(self._folder)
             fingerprint = read_fingerprint(built)
             take_kernels(self._folder, fingerprint, self._engine.parent)
             announce_fingerprint(self._engine, fingerprint)
@@ -105,6 +112,8 @@ class EngineRebuild:
             settle_fingerprint(self._engine)
             take_transfer(self._folder, self._engine.parent)
             _log.warning("%s: was built anew and takes the old one's place", self._engine)
+        except OSError as error:
+            raise EngineError(f"{self._engine}: cannot be put in its place ({error})") from error
         finally:
             self.close()
 
@@ -138,37 +147,71 @@ def build_engine_for(
         code = process.wait()
         if code:
             raise EngineError(f"its engine could not be built (code {code}: {_last_line(said)})")
-        [built] = folder.glob(f"*{ENGINE_SUFFIX}")
-        return built
+        return _built_in(folder)
     finally:
         end_group(process)
-        said.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            said.unlink(missing_ok=True)
+
+
+def _new_folder(engine: Path, why: str) -> Path:
+    """A folder for a build beside the engine; what one that was cut off has left there goes."""
+    prefix = f"{_PARTIAL}{engine.name}-"
+    try:
+        for left in engine.parent.glob(f"{glob.escape(prefix)}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=engine.parent))
+    except OSError as error:
+        raise EngineError(
+            f"{why}; it cannot be built anew in {engine.parent} ({error.strerror}): let the "
+            "daemon's user write there, and see that there is room"
+        ) from error
+
+
+def _built_in(folder: Path) -> Path:
+    """The one engine that a build has put into its folder."""
+    found = list(folder.glob(f"*{ENGINE_SUFFIX}"))
+    if len(found) != 1:
+        raise EngineError(f"{folder}: the build ended well, but left {len(found)} engines")
+    return found[0]
 
 
 def _begun(
     bundle: Bundle, precision: Precision, out: Path, settings: list[str], said: Path
 ) -> subprocess.Popen[bytes]:
-    """Begin a build; what it has to say goes into the file `said`."""
+    """Begin a build; what it has to say goes into the file `said`.
+
+    Raises:
+        EngineError: when it cannot be begun: the disk is full, or there is no room for a process.
+    """
     command = python_command(
         "gasedge.cli",
         *("--quiet", "build-engine", str(bundle.path), f"--{precision}"),
         *("--manifest", bundle.manifest_sha256),
         *("--out", str(out), *settings),
     )
-    with said.open("wb") as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-    os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+    try:
+        with said.open("wb") as errors:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise EngineError(f"the build of an engine cannot be begun ({error})") from error
+    with contextlib.suppress(OSError):  # it is built all the same
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
     return process
 
 
 def _last_line(said: Path) -> str:
-    lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    try:
+        text = said.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"what it said cannot be read: {error}"
+    lines = text.strip().splitlines()
     return lines[-1] if lines else "it said nothing"
 
 

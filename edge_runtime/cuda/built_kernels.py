@@ -29,12 +29,13 @@ _SHORT = 12  # characters of the hash in a file's name
 _log = logging.getLogger(__name__)
 
 
-def build_kernels(folder: Path, compute_capability: str) -> dict[str, str]:
+def build_kernels(folder: Path, compute_capability: str, cuda_major: int) -> dict[str, str]:
     """Compile every kernel for a GPU, into `folder`, unless machine code for it is shipped.
 
     Args:
         folder: of the engine.
         compute_capability: of the GPU, "8.9".
+        cuda_major: that its driver serves; what a newer NVRTC compiles it would not load.
 
     Returns:
         What the engine's fingerprint is to hold among its builder's settings.
@@ -49,8 +50,15 @@ def build_kernels(folder: Path, compute_capability: str) -> dict[str, str]:
 
     number = int(compute_capability.replace(".", ""))
     try:
-        known = [each for each in find_nvrtc() if number in each.architectures]
-        missing = f"no NVRTC here knows compute capability {compute_capability}"
+        known = [
+            each
+            for each in find_nvrtc()
+            if number in each.architectures and int(each.version.partition(".")[0]) <= cuda_major
+        ]
+        missing = (
+            f"no NVRTC here knows compute capability {compute_capability} and is of CUDA "
+            f"{cuda_major}, as this GPU's driver, or older"
+        )
     except MissingPackageError as error:
         known, missing = [], str(error)
     if not known:

@@ -115,20 +115,24 @@ def check_images() -> list[str]:
 
 
 def _choose(images: tuple[KernelImage, ...], compute_capability: str) -> KernelImage:
-    """A cubin runs on its own major version from its minor version on; PTX on all newer GPUs."""
+    """A cubin runs on its own GPU, PTX on all newer ones.
+
+    Within a major version NVIDIA promises newer GPUs to run a cubin too, but not from or to Tegra
+    (CUDA C++ Programming Guide, Binary Compatibility), which most of these targets are.
+    """
     major, minor = (int(part) for part in compute_capability.split("."))
-    fitting: list[tuple[bool, int, KernelImage]] = []
+    fitting: list[tuple[bool, KernelImage]] = []
     for image in images:
         kind, _, number = image.target.partition("_")
         built_major, built_minor = divmod(int(number), 10)
-        if kind == "sm" and built_major == major and built_minor <= minor:
-            fitting.append((True, built_minor, image))
+        if kind == "sm" and (built_major, built_minor) == (major, minor):
+            fitting.append((True, image))
         elif kind == "compute" and (built_major, built_minor) <= (major, minor):
-            fitting.append((False, 0, image))
+            fitting.append((False, image))
     if not fitting:
         targets = ", ".join(image.target for image in images)
         raise EngineError(
             f"this GPU has compute capability {compute_capability}; the kernels are built for "
             f"{targets}: a GPU of 7.5 or newer is needed"
         )
-    return max(fitting, key=lambda each: each[:2])[2]
+    return max(fitting, key=lambda each: each[0])[1]

@@ -12,12 +12,16 @@ import logging
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contract.atomic import PARTIAL
 from contract.bundle import MANIFEST, SIGNATURE
 from contract.errors import CheckError, ConfigError, GasedgeError, InputError, NotKeptError
 from contract.signing import trusted_bundle
@@ -26,7 +30,7 @@ from edge_runtime.child_process import end_group, python_command
 from edge_runtime.model_trust import trust_of
 from edge_runtime.slots.daemon_door import asked, daemon_answers
 from edge_runtime.slots.state import SlotFacts
-from edge_runtime.slots.store import PARTIAL, SlotStore, is_slots_folder, now_utc, placed
+from edge_runtime.slots.store import SlotStore, is_slots_folder, now_utc, placed
 from edge_runtime.slots.unpack import unpack
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Applied", "apply_bundle", "go_back", "store_of", "user_name"]
 
 _log = logging.getLogger(__name__)
+
+_OPENING_S = 600.0  # for a trial to open both models, and for their golden frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +139,17 @@ def apply_bundle(
             done = replace(candidate.applied, report=report)
             if dry_run:
                 return replace(done, outcome="dry run")
+            now = store.read().running
+            if now is not None and not slots.runs(now.manifest_sha256):
+                raise InputError(
+                    f"{now} runs meanwhile, beside which it was not tried: apply again"
+                )
             facts = candidate.facts
             slot = store.take_in(partial, facts, who=user_name())
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         tell("switch", 0.0)
-        if not runs:
+        if not daemon_answers(store.folder):  # it may have come, or gone, meanwhile
             store.change(lambda s: s.switched(slot, who=user_name(), at=now_utc()))
             return replace(done, outcome="next start", slot=slot)
         asked(
@@ -155,20 +166,19 @@ def go_back(config: DaemonConfig) -> Slots:
     """Let the model of the other slot run again, at once or at the next start.
 
     Raises:
-        ConfigError: when there is none that ran, or another apply is at work.
+        ConfigError: when there is none that ran, or, without a daemon, another apply is at work.
         IntegrityError: when it is not trusted any more.
         InputError: when the daemon cannot open it.
     """
     store = store_of(config)
+    store.require_own()
+    # a daemon sees to the order itself: an apply that hangs is no matter
+    if daemon_answers(store.folder):
+        asked(store.folder, ask="rollback", who=user_name())
+        return store.read()
     with store.applying():
-        slots = store.read()
-        if daemon_answers(store.folder):
-            asked(store.folder, ask="rollback", who=user_name())
-            return store.read()
-        after = slots.rolled_back("asked for", at=now_utc(), who=user_name())
-        trust = trust_of(config)
-        least = max(trust.least_counter, slots.least_counter)
-        trusted_bundle(store.bundle(after.active or ""), replace(trust, least_counter=least))
+        after = store.read().rolled_back("asked for", at=now_utc(), who=user_name())
+        trusted_bundle(store.bundle(after.active or ""), trust_of(config))
         return store.change(lambda s: s.rolled_back("asked for", at=now_utc(), who=user_name()))
 
 
@@ -189,9 +199,7 @@ class _Candidate:
         place.mkdir(mode=0o700)
         try:
             unpack(source, place)
-            trust = trust_of(config)
-            least = max(trust.least_counter, store.read().least_counter)
-            self._bundle = trusted_bundle(place, replace(trust, least_counter=least))
+            self._bundle = trusted_bundle(place, trust_of(config))
             self._bundle.verify()
             self._bundle.graph(config.model.precision)
         except (NotKeptError, InputError):
@@ -251,25 +259,18 @@ class _Candidate:
             *(str(config_path), str(self._partial), "--shadow", str(shadow_s), *engine),
             *("--log", str(logging.getLogger().getEffectiveLevel())),
         )
-        last: dict[str, Any] = {}
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-        )
-        try:
-            for line in process.stdout or ():
-                last = json.loads(line)
-                if "seconds" in last:
-                    tell(f"shadow run, {last['compared']} frames", last["seconds"] / shadow_s)
-                elif "step" in last and shadow_s:
-                    tell("shadow run", 0.0)
-            code = process.wait()
-        finally:
-            end_group(process)
+
+        def heard(said: dict[str, Any]) -> None:
+            if "seconds" in said:
+                tell(f"shadow run, {said['compared']} frames", said["seconds"] / shadow_s)
+            elif "step" in said and shadow_s:
+                tell("shadow run", 0.0)
+
+        last = _last_word(command, _OPENING_S + shadow_s, heard)
         report = last.get("report")
         if report is None:
-            why = last.get("failed") or f"its trial ended with code {code}: it takes a process down"
-            self._refuse(why)
-            raise InputError(f"{self.applied.model_id}: {why}")
+            self._refuse(last["failed"])
+            raise InputError(f"{self.applied.model_id}: {last['failed']}")
         if report["faults"]:
             why = "; ".join(report["faults"])
             self._refuse(why)
@@ -279,6 +280,57 @@ class _Candidate:
     def _refuse(self, why: str) -> None:
         named = str(self.facts)
         self._store.change(lambda s: s.refused(named, why, at=now_utc(), who=user_name()))
+
+
+def _last_word(
+    command: list[str], limit_s: float, heard: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Run a trial until it says what it found, or must be ended.
+
+    Args:
+        command: to run.
+        limit_s: for all of it.
+        heard: told what it says meanwhile.
+
+    Returns:
+        Its "report", or why there is none as "failed".
+    """
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    hung = threading.Event()
+
+    def end_it() -> None:
+        if process.poll() is None:
+            hung.set()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    limit = threading.Timer(limit_s, end_it)
+    limit.start()
+    try:
+        for line in process.stdout or ():
+            said = _said(line)
+            if said.keys() & {"report", "failed"}:
+                return said  # how the libraries of a model come to their end is no matter
+            heard(said)
+        code = process.wait()
+    finally:
+        limit.cancel()
+        limit.join()
+        end_group(process)
+    if hung.is_set():
+        return {"failed": f"its trial did not end within {limit_s:g} s: it hangs"}
+    return {"failed": f"its trial ended with code {code}: it takes a process down"}
+
+
+def _said(line: bytes) -> dict[str, Any]:
+    """What the trial says in a line; nothing in what a library prints between."""
+    with suppress(ValueError):
+        said = json.loads(line)
+        if isinstance(said, dict):
+            return said
+    return {}
 
 
 def _new_folder(store: SlotStore) -> Path:

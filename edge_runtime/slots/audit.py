@@ -53,7 +53,11 @@ class SlotAudit:
         self._looked_s = now_s
         try:
             found = (self._folder / SLOTS).stat()
-        except OSError:
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._seen = None
+            self._desk.maintain(_REASON, f"{self._folder}: cannot be read ({error.strerror})")
             return
         now = found.st_mtime_ns, found.st_ino
         if now == self._seen:
@@ -63,6 +67,8 @@ class SlotAudit:
             self._desk.maintain(_REASON, _failure(slots))
             if self._told(slots):
                 self._seen = now
+        except NotKeptError as error:  # it may be read the next time
+            self._desk.maintain(_REASON, str(error))
         except GasedgeError as error:
             self._seen = now
             self._desk.maintain(_REASON, str(error))

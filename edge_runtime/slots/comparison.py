@@ -44,7 +44,8 @@ class CameraAgreement:
     differing: int = 0  # pixels whose class differs
     gas_in_both: int = 0  # pixels
     gas_in_any: int = 0
-    missed: int = 0  # frames in which only the running model finds gas
+    with_gas: int = 0  # frames in which the running model finds gas
+    missed: int = 0  # of them, those in which the new one finds none
     extra: int = 0  # frames in which only the new one does
 
     def as_json(self) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class CameraAgreement:
             "frames": self.frames,
             "disagreement": _share(self.differing, self.pixels),
             "gas_iou": _share(self.gas_in_both, self.gas_in_any),
+            "gas_running_frames": self.with_gas,
             "gas_only_running_frames": self.missed,
             "gas_only_new_frames": self.extra,
         }
@@ -70,6 +72,7 @@ class Comparison:
     update: UpdateConfig
     cameras: Sequence[str]
     golden_gas: float | None = None  # share of the golden gas that the new one finds, 0..1
+    not_compared: str = ""  # why there is no such share; "" where the frames hold no gas
     cpu_share: float | None = None  # of one core that the shadow run used
     found: dict[str, CameraAgreement] = field(default_factory=dict)
     running_ms: list[float] = field(default_factory=list)  # a frame, both in the same process
@@ -87,6 +90,7 @@ class Comparison:
         seen.differing += int((running != new).sum())
         seen.gas_in_both += int((gas & other).sum())
         seen.gas_in_any += int((gas | other).sum())
+        seen.with_gas += has
         seen.missed += has and not other_has
         seen.extra += other_has and not has
 
@@ -101,6 +105,11 @@ class Comparison:
         """Why the new model may not take over; none when it may."""
         limits = self.update
         faults = [fault for name in self.cameras for fault in self._camera_faults(name)]
+        if self.golden_gas is None and limits.golden_gas_least and not self.not_compared:
+            faults.append(
+                "the running model's golden frames hold no gas, so nothing shows that it finds "
+                "any; golden_gas_least = 0 does without"
+            )
         if self.golden_gas is not None and self.golden_gas < limits.golden_gas_least:
             faults.append(
                 f"it finds {self.golden_gas:.0%} of the gas in the running model's golden frames, "
@@ -118,9 +127,10 @@ class Comparison:
         if seen.frames < limits.least_frames:
             said = f"camera {camera} gave {seen.frames} frames to compare, {limits.least_frames}"
             return [f"{said} are needed (least_frames): see to the camera, or take longer"]
+        missed = seen.missed / max(1, seen.with_gas)
         named = (
             ("of the pixels differ", seen.differing / seen.pixels, "disagreement_limit"),
-            ("of the frames have gas that it misses", seen.missed / seen.frames, "missed_limit"),
+            ("of the frames with gas are missed", missed, "missed_limit"),
             ("of the frames have gas in it alone", seen.extra / seen.frames, "extra_limit"),
         )
         return [
@@ -134,6 +144,7 @@ class Comparison:
         return {
             "cameras": {name: each.as_json() for name, each in sorted(self.found.items())},
             "golden_gas_found": self.golden_gas,
+            "not_compared": self.not_compared,
             "running_frame_ms": _median(self.running_ms),
             "new_frame_ms": _median(self.new_ms),
             "cpu_share": self.cpu_share,

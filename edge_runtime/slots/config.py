@@ -21,10 +21,10 @@ class UpdateConfig(Section):
     shadow_share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of the time that it may compute
     least_frames: Annotated[int, Field(ge=1)] = 20  # compared, of each camera
     disagreement_limit: Share = 0.05  # of pixels whose class differs
-    missed_limit: Share = 0.05  # of frames in which only the running model finds gas
+    missed_limit: Share = 0.05  # of frames with the running model's gas that the new one misses
     extra_limit: Share = 0.05  # of frames in which only the new one does
     gas_from: Share = 0.001  # of the valid field: fewer gas pixels are none
-    golden_gas_least: Share = 0.5  # of the gas in the running model's golden frames
+    golden_gas_least: Share = 0.5  # of the gas in the running model's golden frames; 0 does without
     slower_limit: Annotated[float, Field(ge=1)] = 1.5  # times the running model's time a frame
     # probation, after the switch
     probation_s: Annotated[float, Field(ge=0, le=604_800)] = 600.0  # of frames being segmented

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contract.errors import InputError
+from contract.errors import ConfigError, InputError
 from edge_runtime.plant.link import peer_uid
 from edge_runtime.slots.door import slot_door_path
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["asked", "daemon_answers", "frames_of"]
 
 _PATIENCE_S = 120.0  # opening a model takes its time
+_LONGEST = 107  # unix(7): sun_path, less its end
 _GONE = "the daemon ended meanwhile; see its log, and apply again"
 
 
@@ -31,11 +32,18 @@ def daemon_answers(folder: Path) -> bool:
     """Whether a daemon runs on this folder of slots.
 
     Raises:
-        InputError: when somebody else listens there.
+        ConfigError: when the folder's path is too long for a socket.
+        InputError: when somebody else listens there, or nobody can ask.
     """
-    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), _connected(folder):
-        return True
-    return False
+    try:
+        with _connected(folder):
+            return True
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError as error:
+        raise InputError(
+            f"{slot_door_path(folder)}: cannot be asked whether a daemon runs ({error.strerror})"
+        ) from error
 
 
 def asked(folder: Path, **wish: str) -> dict[str, Any]:
@@ -47,7 +55,7 @@ def asked(folder: Path, **wish: str) -> dict[str, Any]:
     try:
         with _connected(folder) as (door, answers):
             door.sendall(json.dumps(wish).encode() + b"\n")
-            line = answers.readline()
+            said = _told(answers)
     except TimeoutError as error:
         raise InputError(
             f"the daemon does not answer within {_PATIENCE_S:g} s; look again by gasedge apply "
@@ -55,9 +63,6 @@ def asked(folder: Path, **wish: str) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise InputError(_GONE) from error
-    if not line:
-        raise InputError(_GONE)
-    said: dict[str, Any] = json.loads(line)
     if "refused" in said:
         raise InputError(str(said["refused"]))
     return said
@@ -78,9 +83,7 @@ def frames_of(
             door.sendall(b'{"ask": "frames"}\n')
             while True:
                 door.sendall(b".")
-                head = json.loads(answers.readline() or b"null")
-                if head is None:
-                    raise InputError(_GONE)
+                head = _told(answers)
                 if not head:
                     yield None
                     continue
@@ -88,6 +91,14 @@ def frames_of(
                 yield str(head["camera"]), picture, _array(answers, tuple(head["mask"]))
     except OSError as error:
         raise InputError(_GONE) from error
+
+
+def _told(answers: IO[bytes]) -> dict[str, Any]:
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise InputError(_GONE)
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 def _array(answers: IO[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -100,9 +111,15 @@ def _array(answers: IO[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _connected(folder: Path) -> Iterator[tuple[socket.socket, IO[bytes]]]:
+    path = os.fsencode(slot_door_path(folder))
+    if len(path) > _LONGEST:
+        raise ConfigError(
+            f"model.bundle: {folder} is too long a path: its socket's would have {len(path)} "
+            f"bytes, {_LONGEST} may be"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.settimeout(_PATIENCE_S)
-        door.connect(str(slot_door_path(folder)))
+        door.connect(path)
         if peer_uid(door) != os.getuid():
             raise InputError(f"{folder}: user {peer_uid(door)} listens there, not this one")
         with door.makefile("rb") as answers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contract.closing import Closing
@@ -42,12 +41,13 @@ class SlotOpener(Closing):
     Args:
         store: the slots.
         update: limits.
-        trust: what may run, asked anew each time; raises when nobody can say.
+        trust: what may run, the slots' counter included, asked anew each time; raises when nobody
+            can say.
     """
 
     def __init__(self, store: SlotStore, update: UpdateConfig, trust: Callable[[], Trust]) -> None:
         self._store, self._update, self._trust = store, update, trust
-        self._opener = ModelOpener(self._all_trusted)
+        self._opener = ModelOpener(trust)
         self._counted = False
 
     def __call__(self, config: ModelConfig) -> RunningModel:
@@ -61,7 +61,7 @@ class SlotOpener(Closing):
         if slots.active is None:
             settled(config)  # says so
             return self(config)  # one came meanwhile
-        self._all_trusted()  # its failure is no fault of the model
+        self._trust()  # its failure is no fault of the model
         try:
             return self._opened(config, slots, slots.active, self._opener)
         except EngineMismatchError:  # its engine is being built anew
@@ -93,12 +93,15 @@ class SlotOpener(Closing):
         except GasedgeError as error:
             _log.warning("the end of a start on trial is not noted: %s", error)
 
-    def failed(self, why: str) -> None:
-        """The backend failed while a model on trial ran: the next process takes the other one."""
+    def failed(self, why: str, manifest: str) -> None:
+        """The backend failed with a model: if it is on trial, the next process takes the other."""
+
+        def rule(slots: Slots) -> Slots:
+            goes = slots.is_on_trial and slots.other is not None and slots.runs(manifest)
+            return slots.rolled_back(why, at=now_utc()) if goes else slots
+
         try:
-            slots = self._store.change(
-                lambda s: s.rolled_back(why, at=now_utc()) if s.is_on_trial and s.other else s
-            )
+            slots = self._store.change(rule)
         except GasedgeError as error:
             _log.error("the slots cannot be changed, the start counts instead: %s", error)
             return
@@ -117,13 +120,8 @@ class SlotOpener(Closing):
         self._counted = True
         return slots
 
-    def _all_trusted(self) -> Trust:
-        trust = self._trust()
-        least = max(trust.least_counter, self._store.read().least_counter)
-        return replace(trust, least_counter=least)
-
     def _once(self, config: ModelConfig) -> RunningModel:
-        return open_model(config, trusted_bundle(config.bundle, self._all_trusted()))
+        return open_model(config, trusted_bundle(config.bundle, self._trust()))
 
     def _opened(
         self,
@@ -136,7 +134,7 @@ class SlotOpener(Closing):
         if facts is None:
             raise InputError(f"{self._store.folder / slot}: is empty")
         model = opener(self._store.model(config, slot, facts.engine))
-        found = model.bundle.manifest_sha256 if model.bundle is not None else ""
+        found = model.manifest_sha256
         if found != facts.manifest_sha256:
             model.close()
             raise IntegrityError(
@@ -160,4 +158,7 @@ class SlotOpener(Closing):
             )
         except NotKeptError as refused:  # it runs all the same
             _log.error("that the other slot runs now is not kept: %s", refused)
+        except BaseException:
+            model.close()
+            raise
         return model

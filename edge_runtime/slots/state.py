@@ -20,6 +20,7 @@ __all__ = ["SLOT_NAMES", "Condition", "Event", "SlotFacts", "SlotName", "Slots"]
 SlotName = Literal["slot-a", "slot-b"]
 SLOT_NAMES: tuple[SlotName, SlotName] = ("slot-a", "slot-b")
 _KEPT = 500  # events
+_LONGEST = 1000  # characters of a reason or a name: a library may have much to say
 
 _Forbid = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,6 +88,10 @@ class Slots(BaseModel):
     def is_on_trial(self) -> bool:
         """Whether the active slot still has to prove itself."""
         return self.running is not None and self.running.condition is Condition.TRIAL
+
+    def runs(self, manifest: str) -> bool:
+        """Whether the model of that manifest stands in the active slot."""
+        return self.running is not None and self.running.manifest_sha256 == manifest
 
     @property
     def idle(self) -> SlotName:
@@ -160,27 +165,35 @@ class Slots(BaseModel):
         """The frames process was asked to end: that start was no bad one."""
         return self.model_copy(update={"starts": max(0, self.starts - 1)})
 
-    def steady(self) -> Slots:
-        """The model ran for as long as makes a start a good one."""
-        return self.model_copy(update={"starts": 0})
+    def steady(self, manifest: str) -> Slots:
+        """The model of that manifest ran for as long as makes a start a good one."""
+        return self.model_copy(update={"starts": 0}) if self.runs(manifest) else self
 
-    def confirmed(self, *, at: str) -> Slots:
-        """The trial is over; models with a smaller rollback counter are out from now on."""
+    def confirmed(self, manifest: str, *, at: str) -> Slots:
+        """The trial of that manifest's model is over; those with a smaller counter are out now."""
         facts = self.running
-        if facts is None or self.active is None or not self.is_on_trial:
+        if facts is None or self.active is None or not self.is_on_trial or not self.runs(manifest):
             return self
         least = max(self.least_counter, facts.rollback_counter)
         told = self._told("confirmed", at, slot=self.active, new=str(facts))
         after = told.with_slot(self.active, facts.model_copy(update={"condition": Condition.GOOD}))
         return after.model_copy(update={"starts": 0, "least_counter": least})
 
-    def rolled_back(self, why: str, *, at: str, who: str = "") -> Slots:
+    def rolled_back(self, why: str, *, at: str, who: str = "", of: str | None = None) -> Slots:
         """Go back to the other slot; what ran counts as failed unless somebody asked for it.
 
+        Args:
+            why: for the history.
+            at: now.
+            who: asked for it, "" for the device itself.
+            of: manifest of the model that is to go; None for whichever runs.
+
         Raises:
-            ConfigError: when there is nothing to go back to.
+            ConfigError: when there is nothing to go back to, or another model runs than `of`.
         """
         target, facts = self.other, self.running
+        if of is not None and not self.runs(of):
+            raise ConfigError(f"model {of[:12]} has gone already, {facts or 'none'} runs")
         if target is None or facts is None or self.active is None:
             raise ConfigError("there is no model to go back to: the other slot holds none that ran")
         told = self._told(
@@ -193,7 +206,7 @@ class Slots(BaseModel):
             reason=why,
         )
         if not who:
-            failed = {"condition": Condition.FAILED, "reason": why}
+            failed = {"condition": Condition.FAILED, "reason": _plain(why)}
             told = told.with_slot(self.active, facts.model_copy(update=failed))
         return told.model_copy(update={"active": target, "starts": 0})
 
@@ -203,7 +216,7 @@ class Slots(BaseModel):
         if facts is None:
             return self
         told = self._told("failed", at, slot=slot, new=str(facts), who=who, reason=why)
-        marked = {"condition": Condition.FAILED, "reason": why}
+        marked = {"condition": Condition.FAILED, "reason": _plain(why)}
         return told.with_slot(slot, facts.model_copy(update=marked))
 
     def refused(self, model: str, why: str, *, at: str, who: str) -> Slots:
@@ -216,5 +229,12 @@ class Slots(BaseModel):
 
     def _told(self, what: str, at: str, **more: str) -> Slots:
         n = self.history[-1].n + 1 if self.history else 1
-        event = Event(n=n, at=at, what=what, **more)
+        said = {key: _plain(text) for key, text in more.items()}
+        event = Event(n=n, at=at, what=what, **said)
         return self.model_copy(update={"history": (*self.history, event)[-_KEPT:]})
+
+
+def _plain(text: str) -> str:
+    """One line of bounded length that a terminal only prints."""
+    line = " ".join(text.split())[:_LONGEST]
+    return "".join(each if each.isprintable() else "?" for each in line)

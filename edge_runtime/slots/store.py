@@ -13,13 +13,21 @@ import fcntl
 import os
 import pwd
 import shutil
+import stat
+import time
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from contract.atomic import write_text
+from contract.atomic import PARTIAL, move_file, sync_path, sync_tree, write_text
 from contract.bundle import BUNDLE_SUFFIX, is_bundle
-from contract.errors import ConfigError, InputError, IntegrityError, NotKeptError
+from contract.errors import (
+    ConfigError,
+    GasedgeError,
+    InputError,
+    IntegrityError,
+    NotKeptError,
+)
 from edge_runtime.slots.state import Slots
 
 if TYPE_CHECKING:
@@ -29,18 +37,21 @@ if TYPE_CHECKING:
     from edge_runtime.config import ModelConfig
     from edge_runtime.slots.state import SlotFacts, SlotName
 
-__all__ = ["PARTIAL", "SLOTS", "SlotStore", "is_slots_folder", "now_utc", "placed", "settled"]
+__all__ = ["SLOTS", "SlotStore", "is_slots_folder", "now_utc", "placed", "settled"]
 
 SLOTS = "slots.json"
-PARTIAL = ".partial-"
-"""Begin of the names of folders that are not finished."""
 _BUNDLE = "model.gasedge"
 _LOCK, _APPLY_LOCK = ".slots.lock", ".apply.lock"
+_LOCK_S = 10.0  # a change takes milliseconds, but who makes it may be stopped
+_LOOK_S = 0.02
 
 
 def is_slots_folder(path: Path) -> bool:
     """Whether `[model] bundle` names a folder of slots and no bundle; it may still be empty."""
-    return (path / SLOTS).is_file() or (path.suffix != BUNDLE_SUFFIX and not is_bundle(path))
+    try:
+        return (path / SLOTS).is_file() or (path.suffix != BUNDLE_SUFFIX and not is_bundle(path))
+    except OSError:  # what cannot be looked into goes by its name
+        return path.suffix != BUNDLE_SUFFIX
 
 
 def now_utc() -> str:
@@ -54,6 +65,7 @@ def settled(config: ModelConfig) -> ModelConfig:
     Raises:
         InputError: when no model was ever applied.
         IntegrityError: when `slots.json` is broken.
+        NotKeptError: when it cannot be read.
     """
     if not is_slots_folder(config.bundle):
         return config
@@ -80,17 +92,22 @@ class SlotStore:
         """What counts now; nothing where no model was ever applied.
 
         Raises:
-            IntegrityError: when `slots.json` cannot be read.
+            IntegrityError: when `slots.json` is broken.
+            NotKeptError: when it cannot be read.
         """
         path = self.folder / SLOTS
         try:
             return Slots.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return Slots()
-        except (OSError, ValidationError) as error:
-            says = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        except OSError as error:  # it may be as good as ever
+            raise NotKeptError(
+                f"{path}: cannot be read ({error.strerror}); see to the disk, and to whose it is"
+            ) from error
+        except ValidationError as error:
             raise IntegrityError(
-                f"{path}: is broken ({says}); put it aside and apply the model anew"
+                f"{path}: is broken ({error.errors()[0]['msg']}); put it aside and apply the model "
+                "anew"
             ) from error
 
     def change(self, rule: Callable[[Slots], Slots]) -> Slots:
@@ -101,11 +118,15 @@ class SlotStore:
             NotKeptError: when the disk does not take it; then nothing has changed.
             GasedgeError: what the rule raises.
         """
-        with self._locked(_LOCK, fcntl.LOCK_EX):
+        path = self.folder / SLOTS
+        with self._changing():
             before = self.read()
             after = rule(before)
-            if after != before:
-                write_text(self.folder / SLOTS, after.model_dump_json(indent=1) + "\n")
+            try:
+                if after != before:
+                    write_text(path, after.model_dump_json(indent=1) + "\n")
+            except OSError as error:  # what the disk alone does not explain
+                raise NotKeptError(f"{path}: cannot be written ({error.strerror})") from error
             return after
 
     def seal_here(self) -> None:
@@ -124,36 +145,65 @@ class SlotStore:
         """`config` with the bundle and the engine of a slot."""
         return placed(config, self.folder / slot, facts_engine)
 
+    def require_own(self) -> None:
+        """See that the folder, or where it will be made, is this user's, and no other may write.
+
+        The daemon could not read what another user puts there.
+
+        Raises:
+            ConfigError: when it is not.
+        """
+        place = self.folder
+        try:
+            while not place.exists() and place != place.parent:
+                place = place.parent
+            found = place.stat()
+        except OSError as error:
+            raise ConfigError(
+                f"{place}: cannot be looked at ({error.strerror}); run this as the user that runs "
+                "gasedge run"
+            ) from error
+        is_there = place == self.folder
+        if found.st_uid != os.getuid() and (is_there or os.getuid() == 0):
+            owner = _name(found.st_uid)
+            raise ConfigError(
+                f"{place}: belongs to user {owner}; run this as that user: sudo -u {owner} gasedge "
+                "apply"
+            )
+        if is_there and found.st_mode & 0o022:
+            raise ConfigError(
+                f"{place}: others may write there ({stat.filemode(found.st_mode)}), and could "
+                f"choose the model: chmod go-w {place}"
+            )
+
     @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Be the only one who applies a model here.
 
         Raises:
-            ConfigError: when another one is at it, or the folder is another user's.
+            ConfigError: when another one is at it, or as `require_own` says.
         """
+        self.require_own()
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.folder.exists():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_path(self.folder.parent)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be made ({error.strerror})") from error
-        owner = self.folder.stat().st_uid
-        if owner != os.getuid():  # the daemon could not read what another user puts there
-            raise ConfigError(
-                f"{self.folder}: belongs to user {_name(owner)}; run this as that user: "
-                f"sudo -u {_name(owner)} gasedge apply"
-            )
-        with self._locked(_APPLY_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        busy = f"{self.folder}: another gasedge apply is at work here; wait for it, or end it"
+        with self._locked(_APPLY_LOCK, ConfigError(busy), 0.0):
             self._clean_up()
             yield
 
     def _clean_up(self) -> None:
         """Delete what one that was cut off has left."""
-        with self._locked(_LOCK, fcntl.LOCK_EX):  # a daemon may be writing
+        for left in self.folder.glob(f"{PARTIAL}*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+        with self._changing():  # a daemon may be writing its own
             for left in self.folder.glob(f"{PARTIAL}*"):
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    with contextlib.suppress(OSError):
-                        left.unlink()
+                with contextlib.suppress(OSError):
+                    left.unlink()
 
     def take_in(self, partial: Path, facts: SlotFacts, *, who: str) -> SlotName:
         """Make a finished folder, of a model that passed all tests, the one of the idle slot.
@@ -165,31 +215,37 @@ class SlotStore:
             NotKeptError: when the disk does not take it.
         """
         slot = self.read().idle
-        self.change(lambda slots: slots.emptied(slot))  # before its folder goes
         place = self.folder / slot
         try:
+            sync_tree(partial)  # a disk that does not take it costs no way back
+            self.change(lambda slots: slots.emptied(slot))  # before its folder goes
             if place.exists():
                 shutil.rmtree(place)
-            _sync_tree(partial)
-            partial.replace(place)
-            _sync(str(self.folder))
+            move_file(partial, place)
         except OSError as error:
             raise NotKeptError(f"{place}: cannot be replaced ({error.strerror})") from error
         self.change(lambda slots: slots.staged(slot, facts, who=who, at=now_utc()))
         return slot
 
+    def _changing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold `slots.json`; whoever does not let go of it must not keep frames waiting."""
+        busy = f"{self.folder / SLOTS}: another process has held it for {_LOCK_S:g} s"
+        return self._locked(_LOCK, NotKeptError(busy), _LOCK_S)
+
     @contextlib.contextmanager
-    def _locked(self, name: str, how: int) -> Iterator[None]:
+    def _locked(self, name: str, busy: GasedgeError, patience_s: float) -> Iterator[None]:
         path = self.folder / name
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise NotKeptError(f"{path}: cannot be opened ({error.strerror})") from error
         try:
-            fcntl.flock(handle, how)
+            until_s = time.monotonic() + patience_s
+            while not _is_ours(handle, path):
+                if time.monotonic() >= until_s:
+                    raise busy
+                time.sleep(_LOOK_S)
             yield
-        except BlockingIOError as error:
-            raise ConfigError(f"{self.folder}: another gasedge apply is at work here") from error
         finally:
             os.close(handle)
 
@@ -203,24 +259,19 @@ def placed(config: ModelConfig, folder: Path, engine: str | None) -> ModelConfig
     return config.model_copy(update=places)
 
 
+def _is_ours(handle: int, path: Path) -> bool:
+    """Whether this process holds the lock now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise NotKeptError(f"{path}: cannot be locked ({error.strerror})") from error
+    return True
+
+
 def _name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"#{uid}"
-
-
-def _sync_tree(folder: Path) -> None:
-    """See that the disk has every file below `folder`, and the names of them."""
-    for root, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            _sync(os.path.join(root, name))  # noqa: PTH118 - as os.walk gives them
-        _sync(root)
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ __all__ = ["main"]
 _NICE = 5  # a quarter of a core that the daemon wants for itself, and all that it leaves over
 _TELL_S = 0.5
 _WARM = 3  # runs that are not timed
+_HUNG_S = 20.0  # as the daemon judges its own
 
 
 def main(arguments: list[str]) -> int:
@@ -70,10 +70,7 @@ def main(arguments: list[str]) -> int:
 def _tried(
     config: DaemonConfig, candidate: Path, engine: str | None, shadow_s: float
 ) -> dict[str, Any]:
-    store = SlotStore(config.model.bundle)
-    slots = store.read()
-    trust = trust_of(config)
-    trust = replace(trust, least_counter=max(trust.least_counter, slots.least_counter))
+    slots, trust = SlotStore(config.model.bundle).read(), trust_of(config)
     names = [camera.name for camera in config.camera]
     with contextlib.ExitStack() as cleanup:
         new = _opened(placed(config.model, candidate, engine), trust)
@@ -81,13 +78,14 @@ def _tried(
         _tell(step="known-answer test passed")
         comparison = Comparison(config.update, names if shadow_s else ())
         if slots.active is None:
+            comparison.not_compared = "there was none before"
             return comparison.as_json()
         try:
             running = cleanup.enter_context(_opened(settled(config.model), trust))
         except GasedgeError as error:
             if shadow_s:
                 raise InputError(f"the model that runs cannot be compared with: {error}") from error
-            logging.getLogger(__name__).warning("not compared with the running model: %s", error)
+            comparison.not_compared = str(error)
             return comparison.as_json()
         comparison.golden_gas = _golden_gas(running, new)
         if shadow_s:
@@ -103,7 +101,7 @@ def _golden_gas(running: RunningModel, new: RunningModel) -> float | None:
     """Share of the gas in the running model's golden frames that the new one finds."""
     bundle, config = running.bundle, running.config
     if bundle is None or config is None:
-        return None
+        raise InputError("the model that runs was opened from no bundle")
     gas = found = 0
     for entry in bundle.manifest.golden:
         golden = golden_mask(bundle, entry, config.precision)
@@ -146,14 +144,17 @@ def _shadow(
         if compared > _WARM:
             comparison.new_ms.append((between_s - begun_s) * 1e3)
             comparison.running_ms.append((end_s - between_s) * 1e3)
-        time.sleep((time.monotonic() - begun_s) * (1 / share - 1))
+        rest_s = (time.monotonic() - begun_s) * (1 / share - 1)
+        time.sleep(max(0.0, min(rest_s, begin_s + shadow_s - time.monotonic())))
 
 
 def _mask(model: RunningModel, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The (h, w) classes of a picture, cut to it."""
     done = threading.Event()
     run = model.start([picture], done.set)
-    done.wait()
+    if not done.wait(_HUNG_S):
+        _tell(failed=f"{model.facts.model_id} gave no mask of a frame within {_HUNG_S:g} s")
+        os._exit(1)  # to close a model that hangs would hang, too
     (segmentation,) = run.result()
     fit = model.segmenter.geometry.of(picture.shape[1], picture.shape[0])
     return np.ascontiguousarray(segmentation.mask[0][fit.valid])

@@ -116,11 +116,13 @@ def _trial_lines(report: dict[str, Any]) -> list[str]:
         iou = "no gas" if seen["gas_iou"] is None else f"gas IoU {seen['gas_iou']:.3f}"
         lines.append(
             f"camera {name}: {seen['frames']} frames, {seen['disagreement']:.2%} of pixels differ, "
-            f"{iou}; frames with gas in one alone: {seen['gas_only_running_frames']} running, "
-            f"{seen['gas_only_new_frames']} new"
+            f"{iou}; frames with gas in one alone: {seen['gas_only_running_frames']} of "
+            f"{seen['gas_running_frames']} running, {seen['gas_only_new_frames']} new"
         )
     if report.get("golden_gas_found") is not None:
         lines.append(f"gas of the running model's golden frames: {report['golden_gas_found']:.0%}")
+    if report.get("not_compared"):
+        lines.append(f"not compared with the model that runs: {report['not_compared']}")
     if report.get("new_frame_ms") is not None:
         lines.append(
             f"a frame, one after the other: running {report['running_frame_ms']:.1f} ms, new "
@@ -135,14 +137,19 @@ def _show_status(config: DaemonConfig, *, as_json: bool) -> int:
     from edge_runtime.slots.daemon_door import asked, daemon_answers
 
     store = store_of(config)
-    slots, runs, good_s = store.read(), daemon_answers(store.folder), None
+    store.require_own()
+    slots, runs, good_s, serves = store.read(), daemon_answers(store.folder), None, ""
     if runs:
         with contextlib.suppress(InputError):  # it ended meanwhile
-            good_s = asked(store.folder, ask="standing")["good_s"]
+            standing = asked(store.folder, ask="standing")
+            # an earlier release, still running after an upgrade, does not say what it serves
+            good_s, serves = standing["good_s"], standing.get("serves", "")
     if as_json:
-        click.echo(_slots_json(slots, daemon_runs=runs, trial_s=good_s))
+        click.echo(_slots_json(slots, daemon_runs=runs, trial_s=good_s, serves=serves))
         return 0
     click.echo(f"{store.folder}: {'a daemon runs' if runs else 'no daemon runs'} on it")
+    if serves and not slots.runs(serves):
+        click.echo(f"until its next start it serves another model: manifest {serves[:12]}")
     for name, facts in sorted(slots.slots.items()):
         mark = "active" if name == slots.active else "idle"
         reason = f": {facts.reason}" if facts.reason else ""

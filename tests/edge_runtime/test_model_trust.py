@@ -15,11 +15,11 @@ from contract.tags import HealthCode, LeakState, Quality
 from edge_runtime.config import load_daemon_config
 from edge_runtime.config_check import check_files
 from edge_runtime.model import ModelOpener, open_model
-from edge_runtime.model_trust import COUNTER, keep_counter, kept_counter, trust_of
+from edge_runtime.model_trust import COUNTER, SEEN, keep_counter, kept_counter, trust_of
 from edge_runtime.pipeline import Pipeline
 from gasedge.cli import main
 from tests.edge_runtime.conftest import wait_for
-from tests.signing import KEY, TRUST, TRUST_TABLE, sign
+from tests.signing import KEY, TRUST, TRUST_TABLE, open_signed, sign
 
 CONFIG = """\
 [model]
@@ -133,6 +133,37 @@ def test_unsigned_model_is_served_as_invalid_and_taken_up_once_it_is_signed(
             thread.join(15)
 
 
+def test_a_disk_that_fails_while_the_model_is_opened_is_told_and_ends_nothing(
+    config, plant, caplog
+):
+    failures = [OSError(5, "Input/output error", "model.fp32.engine")]
+
+    def opened(model):
+        if failures:
+            raise failures.pop()
+        return open_signed(model)
+
+    stop = threading.Event()
+    pipeline = Pipeline(load_daemon_config(config()), plant, open_model=opened)
+    thread = threading.Thread(target=pipeline.run, args=(stop,))
+    thread.start()
+    try:
+        wait_for(lambda: plant.last is not None and plant.last.heartbeat > 0, 60)
+    finally:
+        stop.set()
+        thread.join(15)
+    assert "no valid model: [Errno 5] Input/output error" in caplog.text
+    codes = {HealthCode(each.values["Health/Code"]) for _, each in plant.snapshots}
+    assert any(HealthCode.MODEL_INVALID in code for code in codes)
+
+
+def test_until_end_does_not_wait_for_a_model_that_is_damaged(config, tiny_bundle, plant):
+    (tiny_bundle / "model.fp32.onnx").write_bytes(b"")
+    pipeline = Pipeline(load_daemon_config(config()), plant, open_model=open_signed)
+    with pytest.raises(IntegrityError, match=r"model\.fp32\.onnx"):
+        pipeline.run(threading.Event(), until_end=True)
+
+
 @pytest.mark.parametrize("table", ["", "[trust]\n", "[trust]\nkeys = []\n"])
 def test_without_a_key_nothing_starts_and_the_way_out_is_told(config, table, capsys):
     path = config(table)
@@ -178,6 +209,43 @@ def test_revoked_model_no_longer_opens_and_a_damaged_list_stops_every_model(conf
     with pytest.raises(IntegrityError, match="is no list made by"):
         opener(model)
     opener.close()
+
+
+def test_older_list_of_revocations_does_not_give_back_what_a_later_one_took(config, tiny_bundle):
+    folder = tiny_bundle.parent
+    daemon = load_daemon_config(config(TRUST_TABLE + 'revoked = "revoked.json"\n'))
+    path, memory = folder / "revoked.json", folder / "state" / SEEN
+    first = write_revocations(path, RevocationList(models={"other": ""}), KEY)
+    old = path.read_bytes()
+    trust_of(daemon)
+    assert not memory.exists()  # a command that only looks leaves no trace
+    trust_of(daemon, keep=True)
+    write_revocations(path, first.model_copy(update={"models": {"tiny": ""}}), KEY)
+    with ModelOpener(lambda: trust_of(daemon, keep=True)) as opener:
+        with pytest.raises(IntegrityError, match="its model tiny is revoked"):
+            opener(daemon.model)
+        path.write_bytes(old)
+        for _ in range(2):
+            with pytest.raises(IntegrityError, match="is issue 1, and this device has seen issue"):
+                opener(daemon.model)
+    memory.write_text('{"issue": -1}')
+    with pytest.raises(IntegrityError, match=rf"{SEEN}: is damaged, so that nobody can say"):
+        trust_of(daemon)
+
+
+def test_disk_that_does_not_take_what_was_seen_of_revocations_is_told_and_stops_nothing(
+    config, tiny_bundle, caplog
+):
+    daemon = load_daemon_config(config(TRUST_TABLE + 'revoked = "revoked.json"\n'))
+    write_revocations(tiny_bundle.parent / "revoked.json", RevocationList(models={"a": ""}), KEY)
+    (tiny_bundle.parent / "state").write_text("a file in the way")
+    assert trust_of(daemon, keep=True).revoked.models == {"a"}
+    assert "issue 1 of what is revoked is not remembered" in caplog.text
+
+
+def test_memory_that_cannot_be_looked_at_is_one_line_and_no_zero(tmp_path):
+    with pytest.raises(IntegrityError, match=r"cannot be read \(File name too long\)"):
+        kept_counter(tmp_path / ("n" * 300))
 
 
 def test_counter_is_never_lowered_and_a_doubtful_one_is_no_zero(tmp_path, caplog):

@@ -93,7 +93,7 @@ def test_jetson_whose_driver_does_not_answer_builds_no_engine_for_another_gpu():
     machine = replace(this_machine(), gpu=None, gpu_note="the driver sees no GPU", l4t="36.4.3")
     with pytest.raises(EngineError, match=r"a Jetson \(L4T 36.4.3\) but the driver sees no GPU"):
         require_driver(machine)
-    require_driver(replace(machine, gpu=Gpu("Orin", "8.7", 8192)))
+    require_driver(replace(machine, gpu=Gpu("Orin", "8.7", 8192, 12)))
     require_driver(replace(machine, l4t=None))
 
 

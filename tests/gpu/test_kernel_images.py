@@ -67,8 +67,8 @@ def test_a_changed_source_a_changed_image_and_a_lost_image_are_found(tmp_path, m
 
 @pytest.mark.parametrize(
     ("capability", "expected"),
-    [("8.7", "sm_87"), ("8.9", "sm_87"), ("9.0", "sm_90"), ("11.0", "sm_110")]
-    + [(other, "compute_75") for other in ("7.5", "8.0", "8.6", "10.0", "12.1")],
+    [("8.7", "sm_87"), ("9.0", "sm_90"), ("11.0", "sm_110")]
+    + [(other, "compute_75") for other in ("7.5", "8.0", "8.6", "8.8", "8.9", "10.0", "12.1")],
 )
 def test_a_gpu_gets_its_own_code_or_ptx(capability, expected):
     suffix = "ptx" if expected.startswith("compute") else "cubin"

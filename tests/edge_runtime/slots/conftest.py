@@ -69,6 +69,10 @@ def store(tmp_path: Path, bundles: list[Bundle]) -> SlotStore:
         for bundle in bundles[:2]:
             slot = store.take_in(partial_of(store, bundle), facts_of(bundle), who="test")
             store.change(lambda s, slot=slot: s.switched(slot, who="test", at=AT))
-            store.change(lambda s: s.model_copy(update={"least_counter": 0}).confirmed(at=AT))
+            store.change(
+                lambda s, manifest=bundle.manifest_sha256: s.model_copy(
+                    update={"least_counter": 0}
+                ).confirmed(manifest, at=AT)
+            )
     store.change(lambda s: s.model_copy(update={"least_counter": 0}))  # both may run
     return store

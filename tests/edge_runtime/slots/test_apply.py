@@ -173,7 +173,7 @@ def test_what_is_not_trusted_never_gets_into_a_slot(device: Path, tiny_bundle: P
     one_line(typed(device, "apply", "text.gasedge", "daemon.toml"), 1, "text.gasedge: is cut off")
     found = status(device)
     assert list(found["slots"]) == ["slot-a"]
-    assert [e["what"] for e in found["history"][2:]] == ["refused"] * len(found["history"][2:])
+    assert [e["what"] for e in found["history"][2:]] == ["refused"] * 3
     assert json.loads(before)["slots"] == found["slots"]
     assert not list((device / "models").glob(".partial-*"))
 
@@ -183,10 +183,31 @@ def test_a_model_older_than_a_confirmed_one_is_refused(device: Path, tiny_bundle
 
     later(tiny_bundle, "newer", counter=5)
     applied(device, "newer.gasedge")
-    SlotStore(device / "models").change(lambda s: s.confirmed(at=""))
+    SlotStore(device / "models").change(lambda s: s.confirmed(s.running.manifest_sha256, at=""))
     later(tiny_bundle, "older", counter=4)
     one_line(typed(device, "apply", "older.gasedge", "daemon.toml", "--shadow", "0"), 1, "too old")
     assert running_model(device) == "newer"
+
+
+def test_the_status_of_a_daemon_of_an_earlier_release_is_told(device: Path):
+    applied(device, "tiny.gasedge")
+    door = device / "models" / "door"
+    door.mkdir(mode=0o700)
+
+    def answer(listening: socket.socket) -> None:
+        for _ in range(2):  # who only looks whether somebody is there, and who asks
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rwb") as stream:
+                if stream.readline():
+                    stream.write(b'{"run_ms": null, "good_s": 3.0}\n')
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(door / "apply.sock"))
+        listening.listen()
+        earlier = threading.Thread(target=answer, args=(listening,), daemon=True)
+        earlier.start()
+        assert status(device)["trial_s"] == 3
+        earlier.join(5)
 
 
 def test_without_a_daemon_a_shadow_run_is_asked_for_in_vain(device: Path, tiny_bundle: Path):
@@ -236,6 +257,10 @@ def test_another_users_slots_are_left_alone(device: Path):
     (device / "models").mkdir()
     os.chown(device / "models", 12345, -1)
     done = typed(device, "apply", "tiny.gasedge", "daemon.toml")
+    one_line(done, 2, "run this as that user: sudo -u #12345")
+    done = typed(device, "apply", "daemon.toml", "--status")
+    one_line(done, 2, "run this as that user: sudo -u #12345")
+    done = typed(device, "apply", "daemon.toml", "--rollback")
     one_line(done, 2, "run this as that user: sudo -u #12345")
     assert not list((device / "models").iterdir())
 
@@ -351,7 +376,7 @@ def test_a_slot_that_was_damaged_on_the_disk_gives_way_at_the_next_start(
     applied(device, "second.gasedge", "--shadow", "0")
     from edge_runtime.slots.store import SlotStore
 
-    SlotStore(device / "models").change(lambda s: s.confirmed(at=""))
+    SlotStore(device / "models").change(lambda s: s.confirmed(s.running.manifest_sha256, at=""))
     graph = device / "models" / "slot-b" / "model.gasedge" / "model.fp32.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"?")
     daemon = start(device)

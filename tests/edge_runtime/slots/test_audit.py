@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +17,6 @@ from edge_runtime.slots.audit import SlotAudit
 from tests.edge_runtime.slots.conftest import AT, facts_of, partial_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_runtime.slots.store import SlotStore
 
 
@@ -117,6 +118,25 @@ def test_slots_that_cannot_be_read_are_told(store: SlotStore, open_desk):
     (store.folder / "slots.json").write_text("{")
     look(SlotAudit(desk, store.folder))
     assert "slots.json: is broken" in maintenance(desk)
+
+
+def test_slots_that_could_not_be_read_for_a_while_are_told_for_that_while(
+    store: SlotStore, open_desk, monkeypatch
+):
+    desk = open_desk()
+    audit = SlotAudit(desk, store.folder)
+
+    def bad_disk(path: Path, **_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    for name in ("stat", "read_bytes"):
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, name, bad_disk)
+            store.folder.joinpath("slots.json").touch()
+            look(audit)
+        assert "cannot be read (Input/output error)" in maintenance(desk)
+        look(audit)
+        assert maintenance(desk) == ""
 
 
 def maintenance(desk: Desk) -> str:

@@ -13,22 +13,27 @@ import numpy as np
 import pytest
 
 from contract.closing import Closing
-from contract.errors import EngineError, InputError, NotKeptError
+from contract.errors import ConfigError, EngineError, InputError, NotKeptError
 from contract.geometry import InputGeometry
 from contract.tags import HealthCode
 from edge_runtime.camera_state import ModelFacts
+from edge_runtime.config import load_daemon_config
 from edge_runtime.pipeline import Standing
+from edge_runtime.slots.apply import go_back
 from edge_runtime.slots.config import UpdateConfig
 from edge_runtime.slots.daemon_door import asked, daemon_answers, frames_of
 from edge_runtime.slots.door import SlotDoor, slot_door_path
 from edge_runtime.slots.state import Condition
 from tests.edge_runtime.conftest import frame_at, wait_for
 from tests.edge_runtime.slots.conftest import AT, facts_of, partial_of
+from tests.signing import TRUST_TABLE, put_public_key
 
 if TYPE_CHECKING:
     from edge_runtime.slots.store import SlotStore
 
 UPDATE = UpdateConfig(probation_s=1.5, steady_s=0.5, slow_s=0.5)
+LONG = pytest.mark.parametrize("device", [UpdateConfig(slow_s=0.5)], indirect=True)
+"""The trial outlasts the test."""
 
 
 class Served:
@@ -39,11 +44,14 @@ class Served:
         self.takes = True
         self.faults = HealthCode(0)
         self.told: list = []
+        self.serves = ""
+        self.looked = 0
 
     def take_over(self, model: Opened, *, wait_s: float) -> bool:
         del wait_s
         if self.takes:
             self.models.append(model)
+            self.serves = model.manifest_sha256
         return self.takes
 
     def listen(self, told):
@@ -52,14 +60,15 @@ class Served:
 
     @property
     def standing(self) -> Standing:
-        return Standing(time.monotonic(), 0.01, self.faults)
+        self.looked += 1
+        return Standing(time.monotonic(), 0.01, self.faults, self.serves)
 
 
 class Opened(Closing):
     """In the place of an opened model."""
 
-    def __init__(self, slot: str) -> None:
-        self.slot = slot
+    def __init__(self, slot: str, manifest: str) -> None:
+        self.slot, self.manifest_sha256 = slot, manifest
         self.facts = ModelFacts(slot, "ab" * 32, "none", HealthCode(0))
         self.closed = 0
 
@@ -70,18 +79,26 @@ class Opened(Closing):
 class Device:
     """Slots, what is served, and the door between them."""
 
-    def __init__(self, store: SlotStore) -> None:
+    def __init__(self, store: SlotStore, update: UpdateConfig) -> None:
         self.store, self.served, self.confirmed = store, Served(), []
+        self.served.serves = store.read().running.manifest_sha256
         self.opened: list[Opened] = []
         self.fails = ""
-        self.door = SlotDoor(store, self.served, self.open, UPDATE, self.confirmed.append)
+        self.while_opening = lambda: None
+        self.door = SlotDoor(store, self.served, self.open, update, self.confirmed.append)
         wait_for(lambda: daemon_answers(store.folder))
 
     def open(self, slot: str) -> Opened:
         if self.fails:
             raise EngineError(self.fails)
-        self.opened.append(Opened(slot))
+        self.while_opening()
+        self.opened.append(Opened(slot, self.store.read().slots[slot].manifest_sha256))
         return self.opened[-1]
+
+    def looks(self, times: int) -> None:
+        """Wait until the door has looked at the trial so often."""
+        until = self.served.looked + times
+        wait_for(lambda: self.served.looked >= until, 20)
 
     def switch(self, slot: str, manifest: str) -> dict:
         return asked(
@@ -90,10 +107,10 @@ class Device:
 
 
 @pytest.fixture
-def device(store: SlotStore, bundles):
+def device(request, store: SlotStore, bundles):
     """Model three is staged in slot-a, two runs in slot-b; the door is open."""
     store.take_in(partial_of(store, bundles[2]), facts_of(bundles[2]), who="eva")
-    device = Device(store)
+    device = Device(store, getattr(request, "param", UPDATE))
     yield device
     device.door.close()
     device.door.close()
@@ -136,12 +153,128 @@ def test_a_model_whose_quality_is_lost_goes_back_by_itself(device, bundles):
     assert device.store.read().slots["slot-a"].condition is Condition.FAILED
 
 
+@LONG
 def test_the_way_back_is_asked_for_and_taken_at_once(device, bundles):
     device.switch("slot-a", bundles[2].manifest_sha256)
     asked(device.store.folder, ask="rollback", who="eva")
     assert [each.slot for each in device.served.models] == ["slot-a", "slot-b"]
     assert device.store.read().running.model_id == "two"
     assert device.store.read().slots["slot-a"].condition is Condition.TRIAL
+
+
+@LONG
+def test_the_way_back_waits_for_no_apply_that_hangs(device, bundles, tmp_path):
+    device.switch("slot-a", bundles[2].manifest_sha256)
+    put_public_key(tmp_path)
+    camera = '[[camera]]\nname = "north"\nsource = "sim:seed=1"\n'
+    (tmp_path / "daemon.toml").write_text(f'[model]\nbundle = "models"\n{TRUST_TABLE}{camera}')
+    with device.store.applying():
+        slots = go_back(load_daemon_config(tmp_path / "daemon.toml"))
+    assert slots.running.model_id == "two"
+
+
+@LONG
+def test_who_goes_back_by_hand_is_not_overruled_by_the_device_that_wanted_the_same(device, bundles):
+    device.switch("slot-a", bundles[2].manifest_sha256)
+
+    def by_hand() -> None:
+        device.while_opening = lambda: None
+        device.store.change(lambda s: s.rolled_back("asked for", at=AT, who="eva"))
+        device.served.serves = bundles[1].manifest_sha256
+
+    device.while_opening = by_hand
+    device.served.faults = HealthCode.NETWORK_DRIFT
+    wait_for(lambda: len(device.opened) == 2, 10)
+    device.looks(2)
+    slots = device.store.read()
+    assert slots.running.model_id == "two"
+    assert slots.running.condition is Condition.GOOD
+    assert what(device.store)[-1] == "rolled back"
+    assert slots.history[-1].who == "eva"
+    assert [each.closed for each in device.opened] == [0, 1]
+
+
+def test_a_model_that_never_served_is_not_confirmed(device, bundles):
+    """It was switched to while no daemon seemed to run, and waits for the next start."""
+    device.store.change(lambda s: s.switched("slot-a", who="eva", at=AT))
+    device.store.change(lambda s: s.begun(most=3, at=AT))
+    device.looks(5)  # the probation is two
+    slots = device.store.read()
+    assert slots.is_on_trial
+    assert (slots.starts, slots.least_counter) == (1, 0)
+    assert device.confirmed == []
+    device.served.serves = bundles[2].manifest_sha256
+    wait_for(lambda: device.confirmed == [2], 10)
+
+
+def test_a_model_without_a_way_back_that_does_worse_is_not_confirmed(device, bundles):
+    device.store.change(lambda s: s.switched("slot-a", who="eva", at=AT).emptied("slot-b"))
+    device.served.serves = bundles[2].manifest_sha256
+    device.served.faults = HealthCode.NETWORK_DRIFT
+    device.looks(5)
+    assert device.store.read().is_on_trial
+    assert device.opened == []
+
+
+@LONG
+def test_a_way_back_that_is_not_taken_leaves_the_good_model_good(device, bundles):
+    device.switch("slot-a", bundles[2].manifest_sha256)
+    device.served.takes = False
+    with pytest.raises(InputError, match="from the next start"):
+        asked(device.store.folder, ask="rollback", who="eva")
+    slots = device.store.read()
+    assert slots.running.model_id == "two"
+    assert slots.running.condition is Condition.GOOD
+    assert slots.slots["slot-a"].condition is Condition.TRIAL
+    assert [each.closed for each in device.opened] == [0, 1]
+
+
+@LONG
+def test_a_full_disk_does_not_keep_a_bad_model_running(device, bundles, monkeypatch):
+    device.switch("slot-a", bundles[2].manifest_sha256)
+
+    def full(_: object) -> None:
+        raise NotKeptError("the disk is full")
+
+    monkeypatch.setattr(device.store, "change", full)
+    device.served.faults = HealthCode.NETWORK_DRIFT
+    wait_for(lambda: len(device.served.models) == 2, 10)
+    assert [each.slot for each in device.served.models] == ["slot-a", "slot-b"]
+    assert [each.closed for each in device.opened] == [0, 0]
+
+
+@LONG
+def test_a_way_back_that_does_not_open_is_not_tried_each_second(device, bundles):
+    device.switch("slot-a", bundles[2].manifest_sha256)
+    tried = []
+
+    def fails() -> None:
+        tried.append(1)
+        raise EngineError("out of memory")
+
+    device.while_opening = fails
+    device.served.faults = HealthCode.NETWORK_DRIFT
+    wait_for(lambda: tried, 10)
+    device.looks(3)
+    assert len(tried) == 1
+
+
+def test_what_another_apply_put_there_meanwhile_is_not_switched_to(device, bundles):
+    def replace() -> None:
+        device.while_opening = lambda: None
+        device.store.take_in(partial_of(device.store, bundles[0]), facts_of(bundles[0]), who="bo")
+
+    device.while_opening = replace
+    with pytest.raises(InputError, match="does not hold manifest"):
+        device.switch("slot-a", bundles[2].manifest_sha256)
+    assert device.served.models == []
+    assert [each.closed for each in device.opened] == [1]
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="too long a path") as caught:
+        daemon_answers(tmp_path / ("m" * 120))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_does_not_open_leaves_what_runs_and_is_marked(device, bundles):

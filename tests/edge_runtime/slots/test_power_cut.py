@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contract.errors import ConfigError, IntegrityError, NotKeptError
 from contract.signing import trusted_bundle
 from edge_runtime.slots.state import Condition
-from edge_runtime.slots.store import SlotStore
+from edge_runtime.slots.store import SlotStore, is_slots_folder
 from tests.edge_runtime.slots.conftest import AT, facts_of, partial_of
 from tests.signing import TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link"}
 
@@ -116,21 +118,76 @@ def test_a_power_cut_while_a_start_on_trial_is_counted_or_confirmed(store, bundl
 
     def work(cut: SlotStore) -> None:
         cut.change(lambda s: s.begun(most=3, at=AT))
-        cut.change(lambda s: s.confirmed(at=AT))
+        cut.change(lambda s: s.confirmed(third.manifest_sha256, at=AT))
 
     assert set(everywhere(store, tmp_path, work)) == {"three"}
 
 
-def test_a_disk_that_is_full_leaves_what_was(store, bundles, monkeypatch):
-    from contract.errors import GasedgeError
+def test_a_disk_that_does_not_take_the_new_model_costs_no_way_back(store, bundles, monkeypatch):
+    third = bundles[2]
+    finished = partial_of(store, third)
+    sync = os.fsync
 
+    def full(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").readlink().is_relative_to(finished):
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NotKeptError, match="No space left"):
+        store.take_in(finished, facts_of(third), who="test")
+    assert boots(store) == "two"
+    assert store.read().other == "slot-a"
+
+
+def test_who_holds_the_slots_and_is_stopped_keeps_nobody_waiting_for_ever(store, monkeypatch):
+    monkeypatch.setattr("edge_runtime.slots.store._LOCK_S", 0.1)
+    with (store.folder / ".slots.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(NotKeptError, match="another process has held it"):
+            store.change(lambda s: s.rolled_back("why", at=AT))
+    assert store.change(lambda s: s.rolled_back("why", at=AT)).active == "slot-a"
+
+
+def test_what_cannot_be_read_is_not_called_broken(store):
+    path = store.folder / "slots.json"
+    good = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(NotKeptError, match="cannot be read"):
+        store.read()
+    assert is_slots_folder(store.folder)
+    path.rmdir()
+    path.write_bytes(good[:-10])
+    with pytest.raises(IntegrityError, match="is broken"):
+        store.read()
+
+
+def test_a_folder_where_others_may_write_takes_no_model(store):
+    store.folder.chmod(0o775)
+    with pytest.raises(ConfigError, match="others may write there"), store.applying():
+        pytest.fail("was entered")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+def test_root_makes_no_folder_that_the_daemon_cannot_use(tmp_path):
+    os.chown(tmp_path, 12345, -1)
+    with (
+        pytest.raises(ConfigError, match="sudo -u #12345"),
+        SlotStore(tmp_path / "models").applying(),
+    ):
+        pytest.fail("was entered")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_leaves_what_was(store, bundles, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     third = bundles[2]
     finished = partial_of(store, third)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(GasedgeError):
+    with pytest.raises(NotKeptError):
         store.take_in(finished, facts_of(third), who="test")
     assert boots(store) == "two"
     assert store.read().running.condition is Condition.GOOD

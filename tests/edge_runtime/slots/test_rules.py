@@ -8,6 +8,8 @@ from contract.errors import ConfigError
 from edge_runtime.slots.state import Condition, SlotFacts, Slots
 from tests.edge_runtime.slots.conftest import AT
 
+AA, BB = "aa" * 32, "bb" * 32
+
 
 def facts(name: str, counter: int = 0) -> SlotFacts:
     return SlotFacts(model_id=name, manifest_sha256=name * 32, rollback_counter=counter)
@@ -16,7 +18,7 @@ def facts(name: str, counter: int = 0) -> SlotFacts:
 def after_switch() -> Slots:
     """Model b runs on trial, model a was good before it."""
     slots = Slots().staged("slot-a", facts("aa"), who="eva", at=AT)
-    slots = slots.switched("slot-a", who="eva", at=AT).confirmed(at=AT)
+    slots = slots.switched("slot-a", who="eva", at=AT).confirmed(AA, at=AT)
     slots = slots.staged("slot-b", facts("bb", 3), who="eva", at=AT)
     return slots.switched("slot-b", who="eva", at=AT, frame_ms=12.5)
 
@@ -59,7 +61,7 @@ def test_starts_that_were_ended_on_purpose_or_lasted_do_not_count():
     slots = after_switch()
     for _ in range(10):
         slots = slots.begun(most=2, at=AT).ended()
-        slots = slots.begun(most=2, at=AT).steady()
+        slots = slots.begun(most=2, at=AT).steady(BB)
     assert slots.active == "slot-b"
 
 
@@ -67,10 +69,10 @@ def test_confirmation_shuts_out_older_counters_and_only_then():
     slots = after_switch()
     assert slots.least_counter == 0
     assert slots.rolled_back("why", at=AT).least_counter == 0
-    slots = slots.confirmed(at=AT)
+    slots = slots.confirmed(BB, at=AT)
     assert slots.least_counter == 3
     assert not slots.is_on_trial
-    assert slots.confirmed(at=AT) == slots
+    assert slots.confirmed(BB, at=AT) == slots
 
 
 def test_who_goes_back_by_hand_may_come_again():
@@ -85,6 +87,26 @@ def test_the_slot_that_runs_is_never_emptied():
     with pytest.raises(ConfigError, match="slot-b runs"):
         after_switch().emptied("slot-b")
     assert after_switch().emptied("slot-a").other is None
+
+
+def test_what_a_file_or_a_library_is_called_or_says_is_kept_as_one_plain_line():
+    slots = after_switch().refused("stick\x1b[2J\n.gasedge", "no\n" * 9999, at=AT, who="eva")
+    event = slots.history[-1]
+    assert event.new == "stick?[2J .gasedge"
+    assert len(event.reason) == 1000
+    assert event.reason.isprintable()
+    assert slots.failed("slot-a", "a\x1bb", at=AT).slots["slot-a"].reason == "a?b"
+
+
+def test_only_the_model_that_proved_itself_is_confirmed_and_only_the_one_meant_goes_back():
+    slots = after_switch()
+    assert slots.confirmed(AA, at=AT) == slots
+    begun = slots.begun(most=3, at=AT)
+    assert begun.steady(AA).starts == 1
+    assert begun.steady(BB).starts == 0
+    with pytest.raises(ConfigError, match="has gone already, bb"):
+        slots.rolled_back("worse", at=AT, of=AA)
+    assert slots.rolled_back("worse", at=AT, of=BB).active == "slot-a"
 
 
 def test_history_is_numbered_without_a_gap_and_bounded():

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contract.built_here import SEALED_BY
 from contract.bundle import Bundle
+from contract.errors import EngineMismatchError
 from contract.fingerprint import read_fingerprint
 from edge_runtime.config import load_daemon_config
 from edge_runtime.model_trust import trust_of
@@ -106,3 +108,24 @@ def test_engines_are_built_into_their_slots_and_one_takes_over_from_the_other(
     assert returned == [0]
     changes = sum(a != b for a, b in zip(plant.models, plant.models[1:], strict=False))
     assert changes <= 2  # none, second, tiny
+
+
+def test_engine_of_a_restored_backup_is_built_anew_on_the_new_box(device, double, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", "")  # what apply sets ends with the test
+    config = load_daemon_config(device)
+    store = SlotStore(config.model.bundle)
+    apply_bundle(config, device, device.with_name("tiny.gasedge"), shadow_s=0)
+    engine = store.folder / "slot-a" / store.read().running.engine
+    secret = store.folder / "seal" / SEALED_BY
+    old, brought = secret.read_bytes(), read_fingerprint(engine)
+    secret.unlink()  # no backup holds it
+    with SlotOpener(store, config.update, partial(trust_of, config)) as opener:
+        with pytest.raises(EngineMismatchError, match="was not built by this user on this device"):
+            opener(config.model)
+        until = time.monotonic() + 120
+        while opener._opener._rebuild.is_running:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        opener(config.model).close()
+    assert secret.read_bytes() != old
+    assert read_fingerprint(engine).seal != brought.seal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -77,8 +78,39 @@ def test_engine_brings_its_own_kernels_and_gives_the_same_masks(
 
 def test_gpu_with_shipped_machine_code_compiles_nothing(tmp_path):
     for capability in ("8.7", "9.0", "11.0"):
-        assert build_kernels(tmp_path, capability) == {"kernels": "shipped"}
+        assert build_kernels(tmp_path, capability, 13) == {"kernels": "shipped"}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("capability", ["8.6", "8.9"])
+def test_desktop_gpu_of_a_jetsons_generation_gets_kernels_of_its_own(
+    original, tmp_path, capability
+):
+    """Orin's machine code (8.7) is promised to no other GPU."""
+    del original  # there is an NVRTC
+    said = build_kernels(tmp_path, capability, 13)
+    assert said["kernels"].startswith("NVRTC ")
+    target = f"sm_{capability.replace('.', '')}"
+    assert {path.name.split(".")[1] for path in tmp_path.iterdir()} == {target}
+
+
+def test_an_nvrtc_that_is_newer_than_the_driver_is_not_taken(tmp_path, monkeypatch, caplog):
+    """The driver would refuse what it compiles, and the engine could not be opened."""
+
+    @dataclasses.dataclass
+    class OfCuda:
+        version: str
+        architectures: tuple[int, ...] = (120,)
+
+        def compile(self, _source, target):
+            return f"{target} by {self.version}".encode()
+
+    found = [OfCuda("12.8"), OfCuda("13.2")]
+    monkeypatch.setattr(nvrtc, "find_nvrtc", lambda: found)
+    assert build_kernels(tmp_path, OTHER_GPU, 12)["kernels"] == "NVRTC 12.8"
+    del found[0]
+    assert build_kernels(tmp_path / "none", OTHER_GPU, 12) == {"kernels": "shipped PTX"}
+    assert "is of CUDA 12" in caplog.text
 
 
 def test_changed_or_lost_kernel_is_never_loaded(bundle, engine):
@@ -104,7 +136,7 @@ def test_without_nvrtc_the_shipped_ptx_serves_and_that_is_said(tmp_path, monkeyp
         raise MissingPackageError("no NVRTC here; install it with: pip install nvidia-cuda-nvrtc")
 
     monkeypatch.setattr(nvrtc, "find_nvrtc", none_here)
-    assert build_kernels(tmp_path, OTHER_GPU) == {"kernels": "shipped PTX"}
+    assert build_kernels(tmp_path, OTHER_GPU, 13) == {"kernels": "shipped PTX"}
     assert "pip install nvidia-cuda-nvrtc" in caplog.text
     assert list(tmp_path.iterdir()) == []
 

@@ -8,13 +8,24 @@ import pytest
 from contract.errors import EngineError
 from contract.label_map import GAS_SMOKE
 from edge_runtime.camera_state import CameraState
-from edge_runtime.config import HealthConfig, LeakConfig
+from edge_runtime.config import (
+    CameraConfig,
+    DaemonConfig,
+    HealthConfig,
+    LeakConfig,
+    ModelConfig,
+)
 from edge_runtime.cuda.exchange import Transfer
 from edge_runtime.frames import Frame
 from edge_runtime.leaks.cells import CellGrid
 from edge_runtime.leaks.judge import LeakJudge
-from edge_runtime.pixels import Layout, NativePicture, bgr_of, pixels_of
+from edge_runtime.pipeline import Pipeline
+from edge_runtime.pixels import Layout, NativePicture, bgr_of
+from edge_runtime.plant.config import PageConfig, PlantConfig
+from edge_runtime.sources.decoder import SourceEndedError
+from edge_runtime.sources.reader import Phase
 from tests.bundles import tiny_pictures
+from tests.edge_runtime.conftest import wait_for
 
 
 def native(layout, seed, height=48, width=80):
@@ -103,15 +114,28 @@ def test_cells_of_another_mask_are_an_error(opened, monkeypatch):
         segmenter.segment_picture(picture)
 
 
-def test_daemon_asks_its_cameras_for_native_pictures_only_where_a_gpu_takes_them(tmp_path):
-    from edge_runtime.config import ModelConfig
+@pytest.mark.parametrize("gpu", [True, False])
+def test_daemon_asks_its_cameras_for_native_pictures_only_where_a_gpu_takes_them(
+    gpu, tmp_path, monkeypatch
+):
+    asked = []
 
-    bundle = tmp_path / "any.gasedge"
-    assert not ModelConfig(bundle=bundle).on_gpu
-    assert not ModelConfig(bundle=bundle, backend="openvino").on_gpu
-    assert ModelConfig(bundle=bundle, engine=tmp_path / "any.engine").on_gpu
-    assert ModelConfig(bundle=bundle, backend="tensorrt").on_gpu
-    assert pixels_of(native(Layout.GREY, 1)).ndim == 2
+    class AskedDecoder:
+        def __init__(self, *_, native):
+            asked.append(native)
+            raise SourceEndedError("enough")
+
+    monkeypatch.setattr("edge_runtime.sources.reader.Decoder", AskedDecoder)
+    on = {"engine": tmp_path / "any.engine"} if gpu else {"backend": "openvino"}
+    config = DaemonConfig(
+        model=ModelConfig(bundle=tmp_path / "any.gasedge", **on),
+        camera=(CameraConfig(name="north", source="csi:0"),),
+        plant=PlantConfig(page=PageConfig()),
+    )
+    (line,) = Pipeline(config, None, open_model=None)._lines
+    with line.reader:
+        wait_for(lambda: line.reader.status.phase is Phase.ENDED)
+    assert asked == [gpu]
 
 
 def test_a_camera_of_nv12_is_judged_as_its_bgr_pictures_are(opened):

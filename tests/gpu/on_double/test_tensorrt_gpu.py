@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,11 +11,10 @@ import pytest
 from contract.errors import (
     DeviceError,
     EngineError,
-    EngineMismatchError,
     InputError,
     IntegrityError,
 )
-from contract.fingerprint import fingerprint_path, is_sealed_here, read_fingerprint
+from contract.fingerprint import fingerprint_path, read_fingerprint
 from contract.geometry import InputGeometry
 from contract.label_map import GAS_SMOKE
 from contract.pictures import fit_picture
@@ -25,10 +23,10 @@ from contract.segmenter import Segmentation
 from edge_runtime.backends.open import open_engine
 from edge_runtime.backends.tensorrt_gpu import TensorRTSegmenter
 from edge_runtime.config import ModelConfig
-from edge_runtime.model import ModelOpener
 from export.reference_run import run_reference
 from tests.bundles import tiny_pictures
-from tests.signing import TRUST, open_signed
+from tests.gpu.on_double.building import build
+from tests.signing import open_signed
 
 ILLEGAL_ADDRESS = 700
 
@@ -266,17 +264,6 @@ def test_the_backend_is_opened_from_a_bundle_and_knows_its_answers(double, bundl
         assert known_answer_test(segmenter, bundle, Precision.FP32).passed
 
 
-def build(bundle, precision, out, *more):
-    from gasedge.cli import main
-
-    assert (
-        main(["-q", "build-engine", str(bundle.path), f"--{precision}", "--out", str(out), *more])
-        == 0
-    )
-    [engine] = out.glob("*.engine")
-    return engine
-
-
 def test_a_built_engine_has_passed_its_known_answer_test_and_keeps_its_timings(
     double, bundle, tmp_path
 ):
@@ -364,113 +351,3 @@ def test_layers_are_timed_on_the_gpu(double, bundle, tmp_path, capsys):
     assert {layer["time_ms"] for layer in said["layers"]} == {0.25}
     assert main(["engine", "show", str(engine)]) == 0
     assert "not timed: give --bundle" in capsys.readouterr().out
-
-
-@pytest.fixture
-def stale(double, bundle, tmp_path):
-    """The model's configuration with an engine that was built under another driver."""
-    engine = build(bundle, "fp32", tmp_path / "engines")
-    path = fingerprint_path(engine)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"driver": "1.2"}))
-    return ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
-
-
-def opened_within(opener, config, seconds=120):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            return opener(config)
-        except EngineError as error:
-            said = str(error)
-            if "being built anew since" not in said:
-                raise
-        time.sleep(0.2)
-    raise TimeoutError
-
-
-def test_engine_that_no_longer_fits_is_built_anew_in_the_background_and_then_opened(stale):
-    old = stale.engine.read_bytes()
-    with ModelOpener(lambda: TRUST) as opener:
-        with pytest.raises(EngineMismatchError, match=r"driver: built for 1\.2"):
-            opener(stale)
-        assert stale.engine.read_bytes() == old
-        (stale.engine.parent / "transfer.json").unlink()  # of the old driver: it counts no more
-        with opened_within(opener, stale).segmenter as segmenter:
-            assert "fp32" in segmenter.name
-            assert segmenter.figures()["transfer_by"] == "measured"
-    assert read_fingerprint(stale.engine).driver != "1.2"
-    assert not list(stale.engine.parent.glob(".partial-*"))
-
-
-def test_engine_of_another_device_is_never_deserialised_and_is_built_anew_here(
-    double, bundle, tmp_path, monkeypatch
-):
-    from edge_runtime.cuda import tensorrt_engine
-
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another device"))
-    engine = build(bundle, "fp32", tmp_path / "engines")  # same GPU, driver, TensorRT and graph
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "this device"))
-    loaded = []
-    load = tensorrt_engine.TensorRTEngine._load
-    monkeypatch.setattr(
-        tensorrt_engine.TensorRTEngine,
-        "_load",
-        lambda self, data: (loaded.append(data), load(self, data))[1],
-    )
-    with pytest.raises(EngineMismatchError, match="was not built by this user on this device"):
-        open_engine(bundle, Precision.FP32, engine)
-    assert loaded == []
-    config = ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
-    with ModelOpener(lambda: TRUST) as opener:
-        with pytest.raises(EngineMismatchError, match="was not built by this user"):
-            opener(config)
-        assert loaded == []
-        opened_within(opener, config).close()
-    assert len(loaded) == 1
-    assert is_sealed_here(read_fingerprint(engine))
-    assert engine.read_bytes() == loaded[0]
-
-
-def test_a_rebuild_that_is_killed_between_engine_and_fingerprint_is_whole_at_the_next_start(
-    stale, monkeypatch
-):
-    def killed(_engine):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("edge_runtime.backends.engine_rebuild.settle_fingerprint", killed)
-    with ModelOpener(lambda: TRUST) as opener:
-        with pytest.raises(EngineMismatchError):
-            opener(stale)
-        with pytest.raises(KeyboardInterrupt):
-            opened_within(opener, stale)
-    assert json.loads(fingerprint_path(stale.engine).read_text())["driver"] == "1.2"
-    with ModelOpener(lambda: TRUST) as opener, opener(stale).segmenter as segmenter:
-        assert "fp32" in segmenter.name
-
-
-def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated(stale, monkeypatch):
-    old = stale.engine.read_bytes()
-    graph = stale.bundle / "model.fp32.onnx"
-    intact = graph.read_bytes()
-    with ModelOpener(lambda: TRUST) as opener:
-        with pytest.raises(EngineMismatchError):
-            opener(stale)
-        graph.write_bytes(b"not what the manifest says")
-        try:
-            with pytest.raises(EngineError, match=r"could not be built anew .*manifest"):
-                opened_within(opener, stale)
-            with pytest.raises(EngineError, match="could not be built anew"):
-                opener(stale)
-        finally:
-            graph.write_bytes(intact)
-    assert stale.engine.read_bytes() == old
-    assert not list(stale.engine.parent.glob(".partial-*"))
-
-
-def test_closing_ends_a_rebuild_and_leaves_nothing(stale):
-    with ModelOpener(lambda: TRUST) as opener:
-        with pytest.raises(EngineMismatchError):
-            opener(stale)
-        process = opener._rebuild._process
-    assert process.poll() is not None
-    assert not list(stale.engine.parent.glob(".partial-*"))
