@@ -3,11 +3,14 @@
 The database is copied by SQLite's own backup, so that it is whole at one instant. In the copy the
 name of the numbering of events is forgotten: after it was restored, numbers that were given out
 since the backup would be given out again, and receivers would take the new events for the old.
+The secret that seals engines stays outside: an engine runs only where it was built, so that those
+of a restored backup are built anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 import tarfile
@@ -15,10 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.atomic import whole_file
+from contract.atomic import PARTIAL, whole_file
+from contract.built_here import SEALED_BY
 from contract.config import Section
 from contract.errors import GasedgeError, InputError
 from edge_runtime.database import FILE, SERIES
+from edge_runtime.second_copy import COPY, TWIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["back_up"]
 
-# beside the database: its log, which the copy has in it, and what is made anew
-_PARTIAL = ".partial-"  # what is not finished, here and elsewhere
-_BESIDE = tuple(f"{FILE}{end}" for end in ("-wal", "-shm", ".lock", ".reserve"))
+# beside the database: its log, which the copy has in it; and this device's own secret
+_STAYS = {SEALED_BY, *(f"{FILE}{end}" for end in ("-wal", "-shm", ".lock", ".reserve"))}
+_ANEW = (PARTIAL, COPY, f"{FILE}.mended")  # how the names of what is made anew begin
 
 
 def back_up(config_path: Path, config: DaemonConfig, out: Path, *, evidence: bool) -> int:
@@ -49,28 +54,49 @@ def back_up(config_path: Path, config: DaemonConfig, out: Path, *, evidence: boo
         GasedgeError: when the archive cannot be written.
     """
     plant = config.plant
-    left_out = plant.evidence.folder if plant.evidence is not None and not evidence else None
-    out = out.absolute()
+    left_out = None
+    if plant.evidence is not None and not evidence:
+        left_out = _plain(plant.evidence.folder)
+    out = _plain(out)
     count = 0
     try:
-        with whole_file(out, mode=0o600) as partial, tarfile.open(partial, "w:gz") as archive:
+        with (
+            whole_file(out, mode=0o600, own=True) as partial,
+            tarfile.open(partial, "w:gz") as archive,
+        ):
             for path in _everything(_roots(config_path, config), left_out):
                 if path not in (out, partial):
-                    _add(archive, path)
-                    count += 1
+                    count += _add(archive, path)
     except OSError as error:
         at = error.filename
-        if at is not None and not Path(str(at)).name.startswith(_PARTIAL):
+        if at is not None and not Path(str(at)).name.startswith(PARTIAL):
             raise InputError(f"{at}: cannot be read ({error.strerror})") from error
         raise GasedgeError(f"{out}: cannot be written ({error.strerror or error})") from error
     return count
 
 
 def _roots(config_path: Path, config: DaemonConfig) -> list[Path]:
-    """Each path that the configuration names, and what stands above it no further."""
-    named = {config_path.absolute(), *_paths(config)}
-    found = sorted(path for path in named if path.exists())
+    """Each path that the configuration names, and what stands above it no further.
+
+    Raises:
+        InputError: when one is a link: it would come back as nothing, and what it points to is
+            where nobody looks for it.
+    """
+    named = {path: _plain(path) for path in (config_path, *_paths(config))}
+    for path, plain in named.items():
+        through = path.exists() and not (plain.exists() and plain.samefile(path))
+        if path.is_symlink() or through:
+            raise InputError(
+                f"{path}: is a link or leads back through one, and a backup holds none; name what "
+                f"it stands for in the configuration: {os.path.realpath(path)}"
+            )
+    found = sorted(path for path in set(named.values()) if path.exists())
     return [path for path in found if not any(other in path.parents for other in found)]
+
+
+def _plain(path: Path) -> Path:
+    """A path from the root on without `..`, which tar refuses to unpack."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _paths(section: Section) -> Iterator[Path]:
@@ -88,7 +114,7 @@ def _everything(roots: list[Path], left_out: Path | None) -> Iterator[Path]:
     waiting = list(reversed(roots))
     while waiting:
         path = waiting.pop()
-        if path == left_out or path.name in _BESIDE or path.name.startswith(_PARTIAL):
+        if path == left_out or path.name in _STAYS or path.name.startswith(_ANEW):
             continue
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile
             mode = path.lstat().st_mode
@@ -99,10 +125,14 @@ def _everything(roots: list[Path], left_out: Path | None) -> Iterator[Path]:
                 waiting += sorted(path.iterdir(), reverse=True)
 
 
-def _add(archive: tarfile.TarFile, path: Path) -> None:
+def _add(archive: tarfile.TarFile, path: Path) -> bool:
+    """Add a file or folder; False when it is gone meanwhile."""
     if path.name != FILE:
-        archive.add(path, recursive=False)
-        return
+        try:
+            archive.add(path, recursive=False)
+        except FileNotFoundError:  # before anything of it was written
+            return False
+        return True
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / FILE
         _copy_database(path, copy)
@@ -110,6 +140,7 @@ def _add(archive: tarfile.TarFile, path: Path) -> None:
         member.size = copy.stat().st_size
         with copy.open("rb") as file:
             archive.addfile(member, file)
+    return True
 
 
 def _copy_database(path: Path, copy: Path) -> None:
@@ -121,7 +152,7 @@ def _copy_database(path: Path, copy: Path) -> None:
             contextlib.closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
-            target.execute("DELETE FROM fact WHERE name = ?", (SERIES,))
+            target.execute("DELETE FROM fact WHERE name IN (?, ?)", (SERIES, TWIN))
             target.commit()
             target.execute("PRAGMA journal_mode = DELETE")  # no log beside the copy
             (found,) = target.execute("PRAGMA integrity_check").fetchone()

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from contract.packages import need
+from edge_runtime.plant.disk_look import DiskLook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _WARN = dt.timedelta(days=30)
 _LOOK_S = 3600.0
+_AGAIN_S = 60.0  # after a disk that did not answer
 
 
 def ending_soon(path: Path, now: dt.datetime, remedy: str) -> str | None:
@@ -39,7 +41,7 @@ def ending_soon(path: Path, now: dt.datetime, remedy: str) -> str | None:
     x509 = need("cryptography.x509", extra="scada")
     try:
         ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a parser has many; none may end the watch
         return f"{path}: the certificate cannot be read ({error}): {remedy}"
     if ends - now > _WARN:
         return None
@@ -90,12 +92,20 @@ def _certificates(config: PlantConfig) -> dict[str, tuple[Path, str]]:
 
 async def _watch(certificates: dict[str, tuple[Path, str]], desk: Desk) -> None:
     before: dict[str, str | None] = {}
-    while True:
+
+    def look() -> dict[str, str | None]:
         now = dt.datetime.now(dt.timezone.utc)
-        for reason, (path, remedy) in certificates.items():
-            text = ending_soon(path, now, remedy)
+        return {
+            reason: ending_soon(path, now, remedy)
+            for reason, (path, remedy) in certificates.items()
+        }
+
+    disk = DiskLook(look)
+    while True:
+        seen = await disk.now()
+        for reason, text in (seen or {}).items():
             if text is not None and before.get(reason) is None:
                 _log.warning("%s", text)
             before[reason] = text
             desk.maintain(reason, text)
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_AGAIN_S if seen is None else _LOOK_S)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from contract.errors import ConfigError
 from contract.packages import need
 from edge_runtime.alarms.desk import WatchedCamera
+from edge_runtime.heap import give_back_large_pieces
 from edge_runtime.plant.certificate_watch import certificates_watched
 from edge_runtime.plant.device_told import DeviceTold
 from edge_runtime.plant.drill_audit import DrillAudit
@@ -83,9 +84,11 @@ def run_gateway(
         raise ConfigError(
             f"cameras {list(cameras)}: 1 to {_MAX_CAMERAS} different names of A-Z a-z 0-9 _ . -"
         )
+    give_back_large_pieces()
     watched = watched or [WatchedCamera(name) for name in cameras]
     with keeping(config, watched, config_sha256=config_sha256, consumers=consumers(config)) as kept:
-        watching = None if device is None else DeviceTold(kept.desk, device, config)
+        folder = socket_path.parent
+        watching = None if device is None else DeviceTold(kept.desk, device, config, folder=folder)
         models = None if slots is None else SlotAudit(kept.desk, slots)
 
         def turn() -> None:

@@ -3,17 +3,22 @@
 asyncua 2.1 raises where the event is told for a field that no event has, judges an element of a
 filter once for each mention, knows a field only by the first name of its path, and compares the
 type in an `OfType` clause for equality, so that the filter which every alarm client sends, "of type
-AcknowledgeableConditionType", lets nothing through. What it cannot judge it does not let through:
-a client would hear of no alarm, and not know why. So that is refused when it is asked for.
+AcknowledgeableConditionType", lets nothing through. What it cannot judge it does not let through,
+a severity that is to be greater than a text among it: a client would hear of no alarm, and not know
+why. So that is refused when it is asked for.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.monitored_item_service import WhereClauseEvaluator
+
+from contract.alarms import Alarm, AlarmKind, AlarmState
+from edge_runtime.plant.opcua_condition_fields import Condition, condition_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +44,7 @@ _OPERANDS = {  # how many of them an operator takes at least; all that asyncua c
     _IS.Or: 2,
     _IS.OfType: 1,
 }
+_ORDERS = (_IS.GreaterThan, _IS.LessThan, _IS.GreaterThanOrEqual, _IS.LessThanOrEqual, _IS.Between)
 _LITERALS = (
     bool,
     int,
@@ -122,6 +128,15 @@ class TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]
     """A where-clause under which an event is of its type and of all types above."""
 
     _judged: dict[int, Any]
+    _unlike = False  # whether something was compared with what it cannot be compared with
+
+    def compares_what_alarms_have(self) -> bool:
+        """Whether each of its elements compares an alarm's fields with values of their kind."""
+        self._judged, self._unlike = {}, False
+        event = _any_alarm()
+        for place in range(len(self.elements or ())):
+            self._eval_el(place, event)
+        return not self._unlike
 
     def eval(self, event: AlarmEvent) -> bool:
         """Whether the event passes; each element is judged once."""
@@ -134,6 +149,8 @@ class TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]
             if element.FilterOperator == _IS.OfType:
                 wanted = self._eval_op(element.FilterOperands[0], event)
                 self._judged[index] = wanted in self._types(event.kind)
+            elif not self._are_alike(element, event):  # Part 4, 7.7.3: such a comparison is false
+                self._judged[index], self._unlike = False, True
             else:
                 self._judged[index] = super()._eval_el(index, event)
         return self._judged[index]
@@ -142,6 +159,20 @@ class TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]
         if isinstance(op, ua.SimpleAttributeOperand):
             return event.field(op).Value
         return super()._eval_op(op, event)
+
+    def _are_alike(self, element: Any, event: AlarmEvent) -> bool:
+        """Whether the operator can tell anything of its operands."""
+        if element.FilterOperator in (_IS.Equals, _IS.InList):
+            first, *others = [_kind(self._eval_op(each, event)) for each in element.FilterOperands]
+            return first is _NOTHING or any(each in (first, _NOTHING) for each in others)
+        if element.FilterOperator not in _ORDERS:
+            return True
+        values = [self._eval_op(each, event) for each in element.FilterOperands]
+        try:
+            sorted(values)
+        except TypeError:
+            return False
+        return True
 
     def _types(self, kind: Any) -> Iterator[Any]:
         """A type and what it is a subtype of, upwards."""
@@ -154,3 +185,33 @@ class TypedFilter(WhereClauseEvaluator):  # type: ignore[misc]
                 if not each.IsForward and each.ReferenceTypeId == _SUBTYPE
             ]
             kind = above[0] if above else None
+
+
+_NOTHING = type(None)
+
+
+def _kind(value: Any) -> type:
+    """Type of a value, all numbers and truths alike."""
+    return float if isinstance(value, int | float) else type(value)
+
+
+@functools.cache
+def _any_alarm() -> AlarmEvent:
+    """The event of an alarm that never was; all alarms have the same fields of the same types."""
+    alarm = Alarm(
+        id="any",
+        camera="any",
+        kind=AlarmKind.LEAK,
+        zone=None,
+        state=AlarmState.UNACK,
+        active=True,
+        acked=False,
+        confirmed=False,
+        severity=1,
+        message="",
+        event_id="",
+        onset_ns=0,
+        changed_ns=0,
+    )
+    node = ua.NodeId()
+    return AlarmEvent(condition_fields(Condition(alarm, 0, node, node, 0, 0)), node, node)

@@ -6,6 +6,7 @@ raise one is refused when it is asked for.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from asyncua import ua
@@ -15,6 +16,8 @@ from asyncua.server.monitored_item_service import MonitoredItemService, Monitore
 from edge_runtime.plant.opcua_events import TypedFilter, can_be_judged
 
 __all__ = ["BoundedItems"]
+
+_log = logging.getLogger(MonitoredItemService.__module__)  # spared with the library's others
 
 _CODES = ua.StatusCodes
 _MAX_ITEMS = 16_000  # of all clients: every node of 16 cameras for each of eight
@@ -34,8 +37,14 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         subscriptions: of all clients, by number.
     """
 
+    logger: logging.Logger
+
     def __init__(self, subscription: Any, space: Any, subscriptions: dict[int, Any]) -> None:
         super().__init__(subscription, space)
+        # the library names a logger after each subscription, and none of them ever ends
+        own = f"{_log.name}.{subscription.data.SubscriptionId}"
+        logging.Logger.manager.loggerDict.pop(own, None)
+        self.logger = _log
         self._subscriptions = subscriptions
 
     async def create_monitored_items(self, params: Any) -> Any:
@@ -72,7 +81,8 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
         held = sum(len(numbers) for numbers in self._monitored_events.values())
         if held >= _MAX_EVENT_ITEMS:
             return _refused(_CODES.BadTooManyMonitoredItems)
-        if not can_be_judged(params.RequestedParameters.Filter):
+        wanted = params.RequestedParameters.Filter
+        if not can_be_judged(wanted) or not self._judge(wanted).compares_what_alarms_have():
             return _refused(_CODES.BadEventFilterInvalid)
         values_queue = self.isub.max_queue_size
         self.isub.max_queue_size = _EVENT_QUEUE  # an alarm too many is lost for good
@@ -82,10 +92,11 @@ class BoundedItems(MonitoredItemService):  # type: ignore[misc]
             self.isub.max_queue_size = values_queue
         if result.StatusCode.is_good():
             item = self._monitored_items[result.MonitoredItemId]
-            item.where_clause_evaluator = TypedFilter(
-                self.logger, self.aspace, item.filter.WhereClause
-            )
+            item.where_clause_evaluator = self._judge(item.filter)
         return result
+
+    def _judge(self, wanted: Any) -> TypedFilter:
+        return TypedFilter(self.logger, self.aspace, wanted.WhereClause)
 
     def _modify_monitored_item(self, params: Any) -> Any:
         """Change what does no harm: the library would take a filter and a queue as they come."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from asyncua import ua
 
 from contract.alarms import Alarm, AlarmKind
+from edge_runtime.heap import give_back_large_pieces
 from edge_runtime.plant.device_certificate import current_certificate
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.opcua import serve_opcua
@@ -65,6 +66,7 @@ def run_opcua(
     Raises:
         ConfigError: when the address is taken or a setting cannot be used.
     """
+    give_back_large_pieces()
     if config.opcua is not None:
         asyncio.run(_serve(config, config.opcua, cameras, relay_path, longest_s, beat))
 

@@ -23,10 +23,11 @@ from contract.errors import ConfigError, NotKeptError
 from contract.tags import TAGS, Quality
 from edge_runtime.device.memory import resident_by_role
 from edge_runtime.plant.config import PageConfig
+from edge_runtime.plant.disk_look import DiskLook
 from edge_runtime.plant.metrics import metrics_text
 from edge_runtime.plant.page_actions import act, allowed
 from edge_runtime.plant.page_certificate import page_tls
-from edge_runtime.plant.page_clips import EvidenceLook, clip, events_in, held_in
+from edge_runtime.plant.page_clips import Clips, events_in, held_in
 from edge_runtime.plant.page_gate import Gate, visitor_of
 from edge_runtime.plant.page_state import alarm_json, camera_json, reasons
 from edge_runtime.plant.page_trend import SAMPLE_S, Trend
@@ -73,8 +74,9 @@ class _Handlers:
         self._board = board
         self._kept = kept
         self._evidence = folder = config.evidence.folder if config.evidence else None
-        self._events = EvidenceLook(lambda: events_in(folder) if folder is not None else [])
-        self._held = EvidenceLook(lambda: held_in(folder) if folder is not None else None)
+        self.clips = None if folder is None else Clips(folder)
+        self._events = DiskLook(lambda: events_in(folder) if folder is not None else [])
+        self._held = DiskLook(lambda: held_in(folder) if folder is not None else None)
         self._trend = trend
         self._made, self._made_s = "", float("-inf")
 
@@ -124,9 +126,9 @@ class _Handlers:
         return web.json_response(await self._events.now() or [])
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
-        if self._evidence is None:
+        if self.clips is None:
             raise web.HTTPNotFound(text="no evidence is kept")
-        return await clip(request, self._evidence)
+        return await self.clips.answer(request)
 
     async def metrics(self, request: web.Request) -> web.Response:
         del request
@@ -174,9 +176,10 @@ async def serve_page(config: PlantConfig, board: Board, kept: Keeping) -> AsyncI
     """
     page = config.page or PageConfig()
     tls = page_tls(page, config.state_dir)
-    gate = Gate(page, kept.desk.audit)
+    gate = Gate(page, kept.desk.note)
     trend = Trend(board.cameras)
-    application = _application(gate, _Handlers(config, board, kept, trend))
+    handlers = _Handlers(config, board, kept, trend)
+    application = _application(gate, handlers)
     # a client that does not read must not hold up the end of the process
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, shutdown_timeout=0.5)
     await runner.setup()
@@ -203,6 +206,8 @@ async def serve_page(config: PlantConfig, board: Board, kept: Keeping) -> AsyncI
         await asyncio.gather(*tasks, return_exceptions=True)
         listener.close()
         await runner.cleanup()
+        if handlers.clips is not None:
+            handlers.clips.close()
 
 
 async def _accept(listener: socket.socket, tls: ssl.SSLContext | None, requests: Any) -> None:

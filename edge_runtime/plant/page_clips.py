@@ -4,61 +4,113 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mimetypes
+import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from aiohttp import web
+
+from edge_runtime.plant.disk_look import PATIENCE_S
+from edge_runtime.plant.page_gate import HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["EvidenceLook", "clip", "events_in", "held_in"]
+__all__ = ["Clips", "events_in", "held_in"]
 
 _MOST = 50
-_PATIENCE_S = 1.0
+_THREADS = 2
+_CHUNK = 256 << 10
+_GONE = "there is no such file; old evidence makes room for new"
 Seen = TypeVar("Seen")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
-class EvidenceLook(Generic[Seen]):
-    """Looks at the disk of the evidence, which may hang: one look at a time, and nobody waits long.
+class Clips:
+    """The files of events, read in threads of their own: a disk that hangs holds up clips alone.
+
+    The library's own way has the event loop, and with it every interface, wait for the disk.
 
     Args:
-        look: what is done in a thread.
+        folder: of all events.
     """
 
-    def __init__(self, look: Callable[[], Seen]) -> None:
-        self._look = look
-        self._under_way: asyncio.Future[Seen] | None = None
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="clips")
 
-    async def now(self) -> Seen | None:
-        """What was seen; None when the disk does not answer in time."""
-        if self._under_way is None or self._under_way.done():
-            self._under_way = asyncio.ensure_future(asyncio.to_thread(self._look))
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """GET /evidence/{event}/{file}: one file of an event, in parts if the browser asks so.
+
+        Raises:
+            web.HTTPNotFound: when there is no such file; links are none.
+            web.HTTPRequestRangeNotSatisfiable: when the file has no such part.
+            web.HTTPServiceUnavailable: when the disk does not answer.
+        """
+        event, name = request.match_info["event"], request.match_info["file"]
+        if not (_NAME.fullmatch(event) and _NAME.fullmatch(name)):
+            raise web.HTTPNotFound(text=_GONE)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._under_way), _PATIENCE_S)
-        except asyncio.TimeoutError:
-            return None
+            file, size = await self._ask(_opened, self._folder / event / name)
+        except asyncio.TimeoutError:  # an OSError from Python 3.11 on
+            raise web.HTTPServiceUnavailable(text="the disk does not answer") from None
+        except OSError:
+            raise web.HTTPNotFound(text=_GONE) from None
+        with file:
+            try:
+                begin, end, _ = request.http_range.indices(size)
+            except ValueError:
+                begin, end = size, size
+            partial = "Range" in request.headers
+            if partial and begin >= end:
+                headers = {"Content-Range": f"bytes */{size}"}
+                raise web.HTTPRequestRangeNotSatisfiable(headers=headers)
+            response = web.StreamResponse(status=206 if partial else 200)
+            response.content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            response.content_length = end - begin
+            response.headers["Accept-Ranges"] = "bytes"
+            if partial:
+                response.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
+            response.headers.update(HEADERS)
+            await response.prepare(request)
+            whole = request.method == "HEAD" or await self._sent(response, file, begin, end)
+            if not whole and request.transport is not None:  # what was promised does not come
+                request.transport.abort()
+        return response
+
+    def close(self) -> None:
+        """End the threads, without waiting for those that the disk holds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _sent(
+        self, response: web.StreamResponse, file: BinaryIO, begin: int, end: int
+    ) -> bool:
+        while begin < end:
+            try:
+                data = await self._ask(os.pread, file.fileno(), min(_CHUNK, end - begin), begin)
+            except (OSError, asyncio.TimeoutError):
+                return False
+            if not data:
+                return False
+            await response.write(data)
+            begin += len(data)
+        return True
+
+    async def _ask(self, question: Callable[..., Seen], *arguments: Any) -> Seen:
+        asked = asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
+        return await asyncio.wait_for(asked, PATIENCE_S)
 
 
-async def clip(request: web.Request, folder: Path) -> web.StreamResponse:
-    """GET /evidence/{event}/{file}: one file of an event, in parts if the browser asks so.
-
-    Raises:
-        web.HTTPNotFound: when there is no such file; links are none.
-    """
-    event, name = request.match_info["event"], request.match_info["file"]
-    path = folder / event / name
-    fits = _NAME.fullmatch(event) and _NAME.fullmatch(name)
-    if not fits or not await asyncio.to_thread(_is_plain, path):
-        raise web.HTTPNotFound(text="there is no such file; old evidence makes room for new")
-    return web.FileResponse(path)
-
-
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
+def _opened(path: Path) -> tuple[BinaryIO, int]:
+    """A plain file that no link leads to, and its size."""
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        raise FileNotFoundError(path)
+    file = path.open("rb", buffering=0)
+    return file, os.fstat(file.fileno()).st_size
 
 
 def held_in(folder: Path) -> tuple[int, int] | None:

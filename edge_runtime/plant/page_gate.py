@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from edge_runtime.plant.config import PageConfig
 
-__all__ = ["ACTIVE", "TOKEN", "Gate", "Visitor", "asked", "visitor_of"]
+__all__ = ["ACTIVE", "HEADERS", "TOKEN", "Gate", "Visitor", "asked", "visitor_of"]
 
 _log = logging.getLogger(__name__)
 _refused = logging.getLogger(f"{__name__}.refused")  # what strangers cause; kept short
 
 TOKEN = "X-Gasedge-Token"  # noqa: S105 - the header's name
 ACTIVE = "X-Gasedge-Active"  # a person did something since the page last asked
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' blob:; media-src 'self'; style-src 'self'; "
@@ -48,6 +48,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+"""Of every answer."""
 # What says nothing of the plant; /readyz leaves its reasons out for strangers.
 _OPEN = frozenset({"/login", "/login.js", "/theme.js", "/page.css", "/icon.svg", "/healthz"})
 _READY = "/readyz"
@@ -79,13 +80,13 @@ class Gate:
 
     Args:
         config: of the page.
-        audit: told of every log-in, log-out and refusal.
+        note: told of every log-in, log-out and refusal.
     """
 
-    def __init__(self, config: PageConfig, audit: Callable[[Entry], bool] | None = None) -> None:
+    def __init__(self, config: PageConfig, note: Callable[[Entry], None] | None = None) -> None:
         spare_the_log([_refused.name, "aiohttp.server"])
         self._config = config
-        self._audit = audit
+        self._note = note
         self._users = Users(config.users) if config.users is not None else None
         self._stamp = self._user_file()
         self.sessions = Sessions(idle_s=config.idle_s, session_s=config.session_s)
@@ -104,7 +105,7 @@ class Gate:
                 response = await self._let_in(request) or await handler(request)
             except web.HTTPException as error:
                 response = web.Response(status=error.status, text=error.text or error.reason)
-            response.headers.update(_HEADERS)
+            response.headers.update(HEADERS)
             return response
 
         return guard
@@ -225,7 +226,7 @@ class Gate:
             _refused.warning("page: %s of %.64r from %s refused", what, name, request.remote)
         else:
             _log.info("page: %s of %.64r from %s", what, name, request.remote)
-        if self._audit is not None:
+        if self._note is not None:
             entry = Entry(
                 Category.ACCESS,
                 subject=what,
@@ -234,7 +235,7 @@ class Gate:
                 origin=f"page {request.remote}",
                 result="done" if role is not None else "refused",
             )
-            self._audit(entry)
+            self._note(entry)
 
 
 async def asked(request: web.Request) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +83,10 @@ async def listen_privately(
             writer.transport.abort()
 
     _prepare(socket_path)
-    umask = os.umask(0o177)  # the socket is never open to others, not even for a moment
     try:
-        server = await asyncio.start_unix_server(admit, path=str(socket_path))
+        server = await asyncio.start_unix_server(admit, sock=_bound(socket_path))
     except OSError as error:
         raise ConfigError(f"{socket_path}: no socket can be made there ({error})") from error
-    finally:
-        os.umask(umask)
     try:
         yield
     finally:
@@ -99,6 +97,22 @@ async def listen_privately(
         if serving:  # they end by themselves now
             await asyncio.wait(serving, timeout=_ENDING_S)
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one quick call at the end
+
+
+def _bound(socket_path: Path) -> socket.socket:
+    """A socket that is never open to others, not even for a moment.
+
+    A umask would do it as well, but is the whole process': what another thread makes meanwhile
+    would be spoilt, and two that set it at a time would leave it so.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(made.fileno(), 0o600)  # Linux gives the name that it is bound to this mode
+        made.bind(str(socket_path))
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _prepare(socket_path: Path) -> None:

@@ -93,8 +93,8 @@ async def serve_relay(
                         elif isinstance(asked, Kept) and evidence is not None:
                             outbox.say(Answer(asked.n, evidence.take(asked.evidence)))
                         elif isinstance(asked, Note):
-                            kept = desk.audit(asked.entry)
-                            outbox.say(Answer(asked.n, Outcome.DONE if kept else Outcome.NOT_KEPT))
+                            desk.note(asked.entry)
+                            outbox.say(Answer(asked.n, Outcome.DONE))
                         elif isinstance(asked, Maintain):
                             desk.maintain(asked.reason, asked.text)
             finally:

@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from contract.atomic import make_folder, remove_file, whole_file
 from contract.errors import ConfigError, InputError
 from contract.packages import need
 from contract.private_file import write_private
@@ -112,9 +113,9 @@ def trust(folder: Path, certificate: Certificate) -> Path:
     """
     path = folder / f"{certificate.thumbprint}.der"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_private(path, certificate.der)
-        path.chmod(0o644)  # the daemon reads it, whoever enrols
+        make_folder(folder)
+        with whole_file(path, mode=0o644) as partial:  # the daemon reads it, whoever enrols
+            partial.write_bytes(certificate.der)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error})") from error
     return path
@@ -129,7 +130,8 @@ def remove_trusted(folder: Path, fingerprint: str) -> Certificate:
             matter.
 
     Raises:
-        ConfigError: when none or several begin so, or the file cannot be removed.
+        ConfigError: when none or several begin so.
+        GasedgeError: when the file cannot be removed.
     """
     wanted = fingerprint.replace(":", "").upper()
     held = trusted_certificates(folder)
@@ -144,10 +146,7 @@ def remove_trusted(folder: Path, fingerprint: str) -> Certificate:
             f"`gasedge trust list {folder}` shows them"
         )
     for path in found:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be removed ({error})") from error
+        remove_file(path)  # and the disk has it: a cut of power lets nobody in again
     return next(iter(found.values()))
 
 

@@ -8,30 +8,15 @@ import time
 from pathlib import Path
 
 from asyncua import Client, ua
-from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
-
-def make_keys(folder):
-    """A client's key and certificate in a folder."""
-    asyncio.run(
-        setup_self_signed_certificate(
-            folder / "key.pem",
-            folder / "cert.der",
-            "urn:gasedge:test",
-            "localhost",
-            [ExtendedKeyUsageOID.CLIENT_AUTH],
-            {},
-        )
-    )
-    return folder
+from tests.plant.opcua_client import URI
 
 
 async def channel(gateway, keys, plant=None):
     """A client with an encrypted channel, not yet with a session."""
     client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=10)
-    client.application_uri = "urn:gasedge:test"
+    client.application_uri = URI
     if plant is not None:
         client.set_user(plant.user)
         client.set_password(plant.password)

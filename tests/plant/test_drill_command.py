@@ -26,15 +26,20 @@ from tests.plant.test_modbus_tls import make
 pytest.importorskip("openvino", reason="pip install 'gasedge[cpu]'")
 
 STARTER = Path(__file__).resolve().parents[2] / "gasedge" / "starter" / "starter.gasedge"
-CONFIG = """\
+ONE_CAMERA = f"""\
 [model]
-bundle = "{bundle}"
+bundle = "{STARTER}"
 precision = "int8"
 threads = 1
 
 [trust]
-keys = ["{key}"]
+keys = ["{STARTER.with_suffix(".pub")}"]
 
+[[camera]]
+name = "north"
+source = "sim:seed=3&plume=false&distractors=false&width=160&height=120&fps=8"
+"""
+CONFIG = f"""{ONE_CAMERA}
 [leak]
 votes = 2
 window = 3
@@ -42,15 +47,11 @@ on_delay_s = 0.2
 area_on = 0.06
 area_off = 0.03
 
-[[camera]]
-name = "north"
-source = "sim:seed=3&plume=false&distractors=false&width=160&height=120&fps=8"
-
 [plant]
 state_dir = "state"
 
 [plant.modbus]
-port = {modbus}
+port = {{modbus}}
 """
 PAGE = "[plant.page]\nport = {page}\n"
 OPCUA = '[plant.opcua]\nport = {opcua}\nsecurity = "none"\n'
@@ -81,9 +82,7 @@ def running(plant, folder, *tables):
     """A daemon with more tables whose camera is watched: its configuration and ports."""
     ports = {name: plant.free_port() for name in ("modbus", "tls", "page", "opcua", "broker")}
     config = folder / "daemon.toml"
-    config.write_text(
-        "".join([CONFIG, *tables]).format(bundle=STARTER, key=STARTER.with_suffix(".pub"), **ports)
-    )
+    config.write_text("".join([CONFIG, *tables]).format(**ports))
     with contextlib.ExitStack() as cleanup:
         if MQTT in tables:
             own = folder / "mosquitto.conf"
@@ -211,7 +210,7 @@ def test_an_interface_that_cannot_be_reached_fails_the_drill(plant, daemon):
 def test_a_daemon_that_hangs_does_not_hold_the_drill_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr("gasedge.drill_report._SLACK_S", 0.2)
     config = tmp_path / "daemon.toml"
-    config.write_text(CONFIG.format(bundle=STARTER, key=STARTER.with_suffix(".pub"), modbus=1))
+    config.write_text(CONFIG.format(modbus=1))
     door = door_path(tmp_path / "state")
     door.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as hung:
@@ -224,7 +223,7 @@ def test_a_daemon_that_hangs_does_not_hold_the_drill_for_ever(tmp_path, monkeypa
 
 def test_without_a_daemon_a_state_folder_or_such_a_camera_it_is_one_clear_line(tmp_path):
     config = tmp_path / "daemon.toml"
-    config.write_text(CONFIG.format(bundle=STARTER, key="", modbus=1))
+    config.write_text(CONFIG.format(modbus=1))
     loaded = load_daemon_config(config)
     with pytest.raises(InputError, match=r"no daemon answers there .*gasedge run"):
         hold_drill(loaded, "north", 5, Login())

@@ -17,7 +17,8 @@ pytest.importorskip("asyncua")
 
 from asyncua import ua
 
-from tests.plant.opcua_attacker import channel, make_keys, read_state, resident_mb
+from tests.plant.opcua_attacker import channel, read_state, resident_mb
+from tests.plant.opcua_client import make_keys
 
 
 @pytest.fixture(scope="module")

@@ -12,31 +12,15 @@ from edge_runtime.plant.users import add_user, remove_user
 
 pytest.importorskip("asyncua")
 
-from asyncua import Client, ua
-from asyncua.crypto.cert_gen import setup_self_signed_certificate
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from asyncua import ua
+
+from tests.plant.opcua_client import encrypted, make_keys
 
 STATE = "ns=2;s=north.Leak.State"
-URI = "urn:gasedge:test"
 
 
 async def logged_in(gateway, folder, user, password):
-    key, certificate = folder / "key.pem", folder / "cert.der"
-    if not key.exists():
-        await setup_self_signed_certificate(
-            key, certificate, URI, "localhost", [ExtendedKeyUsageOID.CLIENT_AUTH], {}
-        )
-    client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=20)
-    client.application_uri = URI
-    client.set_user(user)
-    client.set_password(password)
-    await client.set_security(
-        SecurityPolicyBasic256Sha256,
-        certificate=certificate,
-        private_key=key,
-        mode=ua.MessageSecurityMode.SignAndEncrypt,
-    )
+    client = await encrypted(gateway, folder, user, password)
     await client.connect()
     return client
 
@@ -55,6 +39,7 @@ async def left(client) -> None:
 
 
 def test_a_removed_user_and_one_of_another_role_are_put_out_and_nobody_else(plant, tmp_path):
+    make_keys(tmp_path)
     users = tmp_path / "users"
     names = ("stays", "leaves", "rises")
     for name in names:

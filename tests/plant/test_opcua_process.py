@@ -26,6 +26,7 @@ from asyncua import Client, ua
 
 from edge_runtime.plant import opcua_methods
 from edge_runtime.plant.opcua_guard import Doorkeeper
+from tests.plant.opcua_client import encrypted, make_keys
 
 STATE = "ns=2;s=north.Leak.State"
 OPEN = 'security = "none"\n'
@@ -198,6 +199,7 @@ def test_log_ins_refused_or_not_stand_in_the_audit_journal_with_who_and_from_whe
     top = f'state_dir = "{kept}"\n'
     extra = f'users = "{users}"\nstate_dir = "{tmp_path / "state"}"\n'
     with plant.run(tmp_path / "g", serve=("opcua",), extra=extra, top=top) as gateway:
+        make_keys(tmp_path)
         asyncio.run(log_in(gateway, tmp_path, "operator1", plant.password))
         with pytest.raises(ua.UaError):
             asyncio.run(log_in(gateway, tmp_path, "operator1", "a wrong password"))
@@ -232,25 +234,7 @@ def test_every_answer_of_the_desk_has_a_status():
 
 
 async def log_in(gateway, folder, user, password):
-    from asyncua.crypto.cert_gen import setup_self_signed_certificate
-    from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    key, certificate = folder / "key.pem", folder / "cert.der"
-    await setup_self_signed_certificate(
-        key, certificate, "urn:gasedge:test", "localhost", [ExtendedKeyUsageOID.CLIENT_AUTH], {}
-    )
-    client = Client(f"opc.tcp://127.0.0.1:{gateway.ports['opcua']}/gasedge", timeout=20)
-    client.application_uri = "urn:gasedge:test"
-    client.set_user(user)
-    client.set_password(password)
-    await client.set_security(
-        SecurityPolicyBasic256Sha256,
-        certificate=certificate,
-        private_key=key,
-        mode=ua.MessageSecurityMode.SignAndEncrypt,
-    )
-    async with client:
+    async with await encrypted(gateway, folder, user, password):
         pass
 
 

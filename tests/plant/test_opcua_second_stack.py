@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +12,8 @@ import pytest
 
 pytest.importorskip("asyncua")
 
+from tests.plant.opcua_client import URI, make_keys
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("second_stack.py")
 PYTHON = (
@@ -21,7 +22,6 @@ PYTHON = (
     / "bin"
     / "python"
 )
-URI = "urn:gasedge:test:second"
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +44,7 @@ def gateway(plant, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
-    from asyncua.crypto.cert_gen import setup_self_signed_certificate
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    folder = tmp_path_factory.mktemp("keys")
-    usage = [ExtendedKeyUsageOID.CLIENT_AUTH]
-    made = setup_self_signed_certificate(
-        folder / "key.pem", folder / "cert.der", URI, "localhost", usage, {}
-    )
-    asyncio.run(made)
-    return folder
+    return make_keys(tmp_path_factory.mktemp("keys"))
 
 
 def look(python, plant, gateway, keys, *more, policy="Basic256Sha256", password=None):

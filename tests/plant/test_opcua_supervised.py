@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contract.tags import Quality, tag
-from tests.plant.test_drill_command import asked
+from contract.tags import HealthCode, Quality, tag
+from tests.plant.test_drill_command import ONE_CAMERA, asked
 
 pytest.importorskip("asyncua")
 pytest.importorskip("openvino", reason="pip install 'gasedge[cpu]'")
@@ -24,20 +25,7 @@ from asyncua import Client, ua
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-STARTER = Path(__file__).resolve().parents[2] / "gasedge" / "starter" / "starter.gasedge"
-CONFIG = """\
-[model]
-bundle = "{bundle}"
-precision = "int8"
-threads = 1
-
-[trust]
-keys = ["{key}"]
-
-[[camera]]
-name = "north"
-source = "sim:seed=3&plume=false&distractors=false&width=160&height=120&fps=8"
-
+CONFIG = f"""{ONE_CAMERA}
 [[camera]]
 name = "gone"
 source = "rtsp://127.0.0.1:1/nothing"
@@ -52,10 +40,10 @@ on_delay_s = 0
 state_dir = "state"
 
 [plant.modbus]
-port = {modbus}
+port = {{modbus}}
 
 [plant.opcua]
-port = {opcua}
+port = {{opcua}}
 security = "none"
 """
 # a stopped process is killed after this many seconds instead of fifteen
@@ -68,6 +56,7 @@ supervisor._SILENT_S = 4.0
 sys.exit(supervisor.supervise(Path(sys.argv[1])))
 """
 QUALITY = tag("Health/Quality").register
+CODE = tag("Health/Code").register
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +64,7 @@ def daemon(plant, tmp_path_factory):
     folder = tmp_path_factory.mktemp("daemon")
     ports = {"modbus": plant.free_port(), "opcua": plant.free_port()}
     config = folder / "daemon.toml"
-    key = STARTER.with_suffix(".pub")
-    config.write_text(CONFIG.format(bundle=STARTER, key=key, **ports))
+    config.write_text(CONFIG.format(**ports))
     with (folder / "log").open("wb") as sink:
         process = subprocess.Popen([sys.executable, "-c", SUPERVISE, str(config)], stderr=sink)
     try:
@@ -181,6 +169,51 @@ def test_opcua_comes_back_with_its_conditions_and_nobody_else_notices(plant, dae
     assert others <= set(processes(supervisor)), "another process was started anew"
     assert len(looks.qualities) > 5
     assert set(looks.qualities) <= {Quality.UNCERTAIN, Quality.STALE}  # late on a busy machine
+
+
+# a process that never served is missed after this many seconds instead of two minutes
+SOON_MISSED = SUPERVISE.replace("supervisor._SILENT_S = 4.0", "supervisor._FIRST_WORD_S = 20.0")
+
+
+@pytest.mark.slow
+def test_an_opcua_process_that_never_comes_keeps_no_camera_from_being_watched(plant, tmp_path):
+    config, notified = tmp_path / "daemon.toml", tmp_path / "notify"
+    modbus = plant.free_port()
+    with (
+        socket.socket() as taken,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        (tmp_path / "log").open("wb") as sink,
+    ):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        systemd.bind(str(notified))
+        systemd.settimeout(60)
+        ports = {"modbus": modbus, "opcua": taken.getsockname()[1]}
+        config.write_text(CONFIG.format(**ports))
+        daemon = subprocess.Popen(
+            [sys.executable, "-c", SOON_MISSED, str(config)],
+            stderr=sink,
+            env={**os.environ, "NOTIFY_SOCKET": str(notified), "WATCHDOG_USEC": "20000000"},
+        )
+        try:
+            words: list[str] = []
+            while not {"READY=1", "WATCHDOG=1"} <= set(words):
+                words += systemd.recv(4096).decode().split("\n")
+
+            def code() -> int:
+                high, low = (asked(modbus, 12) or [0] * 12)[CODE : CODE + 2]
+                return high << 16 | low
+
+            plant.until(lambda: HealthCode.DEVICE in HealthCode(code()), within_s=90)
+            watched = Quality.UNCERTAIN  # or for a moment not, on a busy machine
+            plant.until(lambda: (asked(modbus, 12) or [9] * 12)[QUALITY] == watched, within_s=30)
+            assert daemon.poll() is None
+        finally:
+            daemon.terminate()
+            left = daemon.wait(30)
+    said = (tmp_path / "log").read_text()
+    assert left == 0, said[-3000:]
+    assert "maintenance: opcua: does not serve" in said
 
 
 def processes(supervisor: int) -> list[int]:

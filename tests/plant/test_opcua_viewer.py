@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,11 +15,11 @@ pytest.importorskip("asyncua")
 
 from asyncua import ua
 
+from edge_runtime.plant.opcua_items import BoundedItems
 from tests.plant.opcua_attacker import (
     clause,
     element,
     leaking,
-    make_keys,
     read_state,
     resident_mb,
     subscribed,
@@ -25,6 +27,7 @@ from tests.plant.opcua_attacker import (
     watch,
     watch_events,
 )
+from tests.plant.opcua_client import make_keys
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +130,7 @@ def test_an_event_filter_of_nonsense_ends_nothing_and_gets_null_for_what_no_even
 def test_a_filter_that_cannot_be_judged_in_time_or_at_all_is_refused(plant, gateway, keys):
     """Else events would go missing without a word, or one viewer's filter would stop everybody."""
     value, op = ua.LiteralOperand(ua.Variant(1)), ua.FilterOperator
-    message = [clause("Message")]
+    text, message = ua.LiteralOperand(ua.Variant("1")), [clause("Message")]
     unfit = [
         [element(op.Equals, ua.ElementOperand(0), value)],
         [element(op.Not, ua.ElementOperand(1)), element(op.Not, ua.ElementOperand(0))],
@@ -141,12 +144,26 @@ def test_a_filter_that_cannot_be_judged_in_time_or_at_all_is_refused(plant, gate
         [element(op.InList, *[value] * 1000)],
         [element(op.Equals, clause(*["x"] * 1000), value)],
         [element(op.Not, value)] * 65,
+        [element(op.GreaterThanOrEqual, clause("Severity"), text)],
+        [element(op.Not, ua.ElementOperand(1)), element(op.LessThan, clause("Severity"), text)],
+        [element(op.Between, clause("Severity"), value, text)],
+        [element(op.GreaterThan, clause("NoSuchField"), value)],
+        [element(op.GreaterThan, clause("Time"), value)],
+        [element(op.Equals, clause("Severity"), text)],
+        [element(op.InList, clause("Severity"), text, text)],
     ]
     chain = [
         element(op.Equals, ua.ElementOperand(place), ua.ElementOperand(place))
         for place in range(1, 64)
     ]
     fit = [*chain, element(op.OfType, ua.LiteralOperand(ua.Variant(ua.NodeId(2041))))]
+    severe = [
+        element(op.And, ua.ElementOperand(1), ua.ElementOperand(2)),
+        element(op.And, ua.ElementOperand(3), ua.ElementOperand(4)),
+        element(op.InList, clause("SourceName"), ua.LiteralOperand(ua.Variant("north")), text),
+        element(op.GreaterThanOrEqual, clause("Severity"), value),
+        element(op.Equals, clause("ActiveState", "Id"), value),
+    ]
 
     async def attack():
         async with subscribed(plant, gateway, keys) as client:
@@ -157,13 +174,30 @@ def test_a_filter_that_cannot_be_judged_in_time_or_at_all_is_refused(plant, gate
                 made = await watch_events(client, clauses)
                 assert made.StatusCode.name == "BadEventFilterInvalid"
             assert (await watch_events(client, message, fit)).StatusCode.is_good()
+            assert (await watch_events(client, [clause("Severity")], severe)).StatusCode.is_good()
             with leaking(plant, gateway):
-                await told(client, lambda each: "leak" in each.EventFields[0].Value.Text)
+                await told(client, lambda each: "leak" in _text(each))
+                await told(client, lambda each: each.EventFields[0].Value == 800)
                 began = time.monotonic()
                 assert await read_state(client)
                 assert time.monotonic() - began < 2.0
 
     asyncio.run(attack())
+
+
+def _text(event):
+    return getattr(event.EventFields[0].Value, "Text", "")
+
+
+def test_subscriptions_that_come_and_go_leave_no_logger_behind():
+    """The library names one after each, and a logger lives as long as the process."""
+    before = set(logging.Logger.manager.loggerDict)
+    for number in range(9):
+        subscription = SimpleNamespace(data=SimpleNamespace(SubscriptionId=number))
+        BoundedItems(subscription, None, {}).logger.debug("it can be written to")
+    assert set(logging.Logger.manager.loggerDict) == before
+    above = logging.Logger.manager.loggerDict["asyncua.server.monitored_item_service"]
+    assert isinstance(above, logging.Logger)  # a placeholder would hold them all the same
 
 
 def test_changing_an_item_goes_round_no_bound(plant, gateway, keys):

@@ -18,7 +18,11 @@ from tests.plant.browser import PROGRAM, Browser
 
 pytest.importorskip("aiohttp")
 
-from edge_runtime.plant.page_clips import EvidenceLook
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from edge_runtime.plant import disk_look, page_clips
+from edge_runtime.plant.disk_look import DiskLook
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +186,38 @@ def test_a_picture_that_grows_old_is_not_shown_beside_a_fresh_state(plant, gatew
         assert "LEAK" in browser.text()  # the state is as fresh as ever
 
 
+BEGAN_ANEW = """(() => {
+  const real = window.fetch;
+  window.fetch = async (address, options) => {
+    const reply = await real(address, options);
+    if (address !== "state.json") return reply;
+    const state = await reply.json();
+    for (const each of state.cameras) each.picture_ms = 7;
+    return new Response(JSON.stringify(state));
+  };
+  return true;
+})()"""
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="needs chromium")
+def test_a_picture_from_before_the_device_began_anew_is_not_shown(plant, gateway, tmp_path):
+    """Its clock begins anew as well, so that the old picture looks newer than the new one."""
+    address = f"http://127.0.0.1:{gateway.ports['page']}/"
+    shown = "(document.querySelector('.view img') || {hidden: true}).hidden === false"
+
+    def now(number):
+        link.show("north", b"a jpeg", number)
+        time.sleep(0.05)
+        return browser.js(shown)
+
+    with plant.speak(gateway) as link, Browser(tmp_path, address) as browser:
+        assert any(now(number) for number in range(200))
+        browser.ask("Network.enable")
+        browser.ask("Network.setBlockedURLs", urls=["*.jpg"])
+        assert browser.js(BEGAN_ANEW)
+        assert not all(now(1000 + number) for number in range(40))
+
+
 def test_a_hung_disk_of_the_evidence_holds_nobody_up(monkeypatch):
     hung, looks = threading.Event(), []
 
@@ -191,12 +227,51 @@ def test_a_hung_disk_of_the_evidence_holds_nobody_up(monkeypatch):
         return 1
 
     async def ask():
-        seen = EvidenceLook(look)
+        seen = DiskLook(look)
         assert [await seen.now(), await seen.now()] == [None, None]
         assert len(looks) == 1  # however many asked
         hung.set()
         while await seen.now() is None:
             pass
 
-    monkeypatch.setattr("edge_runtime.plant.page_clips._PATIENCE_S", 0.05)
+    monkeypatch.setattr(disk_look, "PATIENCE_S", 0.05)
+    asyncio.run(ask())
+
+
+def test_clips_on_a_hung_disk_hold_up_nothing_but_clips(monkeypatch, tmp_path):
+    (tmp_path / "event").mkdir()
+    (tmp_path / "event" / "raw.webm").write_bytes(bytes(range(256)) * 4096)
+    hung, opened = threading.Event(), page_clips._opened
+
+    def hangs(path):
+        hung.wait(20)
+        return opened(path)
+
+    async def ask():
+        clips = page_clips.Clips(tmp_path)
+        application = web.Application()
+        application.router.add_get("/{event}/{file}", clips.answer)
+        async with TestClient(TestServer(application)) as client:
+
+            async def got(**headers):
+                reply = await client.get("/event/raw.webm", headers=headers)
+                return reply.status, await reply.read()
+
+            whole = (200, bytes(range(256)) * 4096)
+            assert await got() == whole
+            assert await got(Range="bytes=1048570-") == (206, bytes(range(250, 256)))
+            assert await got(Range="bytes=-2") == (206, b"\xfe\xff")
+            assert (await got(Range="bytes=1048576-"))[0] == 416
+            assert (await got(Range="nonsense"))[0] == 416
+            assert (await client.head("/event/raw.webm")).content_length == 1 << 20
+            monkeypatch.setattr(page_clips, "_opened", hangs)
+            monkeypatch.setattr(page_clips, "PATIENCE_S", 0.1)
+            answers = await asyncio.gather(*[got() for _ in range(20)])
+            assert {status for status, _ in answers} == {503}
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 2) == "free"
+            hung.set()
+            monkeypatch.setattr(page_clips, "PATIENCE_S", 5.0)
+            assert await got() == whole
+            clips.close()
+
     asyncio.run(ask())

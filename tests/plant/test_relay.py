@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from contract.alarms import Action, ActionKind, Alarm, AlarmKind, AlarmState, Outcome
+from contract.alarms import Action, ActionKind, Alarm, AlarmState, Outcome
 from contract.audit import Category, Entry
 from contract.errors import InputError
 from contract.roles import Role
@@ -38,22 +38,10 @@ from edge_runtime.plant.relay_messages import (
     decode_relayed,
     encode_relayed,
 )
+from tests.edge_runtime.evidence.leaks_seen import leak
 
-ALARM = Alarm(
-    id="north.leak",
-    camera="north",
-    kind=AlarmKind.LEAK,
-    zone=None,
-    state=AlarmState.SHELVED,
-    active=True,
-    acked=False,
-    confirmed=False,
-    severity=800,
-    message="Leak: näher",
-    event_id="0192",
-    onset_ns=5,
-    changed_ns=6,
-    shelved_until_ns=2**62,
+ALARM = leak(
+    "0192", state=AlarmState.SHELVED, message="Leak: näher", onset_ns=5, shelved_until_ns=2**62
 )
 ACTION = Action(
     ActionKind.SHELVE,

@@ -104,8 +104,9 @@ function show(state) {
   }
   if (state.picture_ms !== null && state.picture_ms !== c.pictureMs && !c.busy) picture(c, state.picture_ms);
   // an old picture beside a fresh state would show a plume where there is none, or none where one is:
-  // what counts is the one that is shown, not the newest that the gateway has
-  c.img.hidden = state.picture_ms === null || c.pictureMs === null
+  // what counts is the one that is shown, not the newest that the gateway has; one from before the
+  // device began anew, where its clock does, is older than it can tell
+  c.img.hidden = state.picture_ms === null || c.pictureMs === null || state.picture_ms < c.pictureMs
     || state.picture_age_ms + state.picture_ms - c.pictureMs > OLD_MS;
 }
 
@@ -159,6 +160,7 @@ function lost() {
   for (const c of cards.values()) {
     unknown(c, why);
     c.img.hidden = true;
+    c.pictureMs = null;
     clearTrend(c.trend);
   }
   loseAlarms();

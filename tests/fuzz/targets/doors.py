@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 
 from contract.errors import InputError
+from contract.tags import HealthCode
 from edge_runtime.drill_door import DrillDoor
+from edge_runtime.pipeline import Standing
 from edge_runtime.slots.config import UpdateConfig
 from edge_runtime.slots.door import SlotDoor
 from edge_runtime.slots.store import SlotStore
@@ -35,7 +37,7 @@ class Drills:
 class Frames:
     """A pipeline that has nothing yet."""
 
-    standing = type("Standing", (), {"run_s": None, "segmented_s": None})()
+    standing = Standing(None, None, HealthCode(0))
 
     def take_over(self, model, *, wait_s):
         raise BrokenPromiseError("a model was handed over that was never verified")

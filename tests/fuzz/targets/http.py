@@ -138,7 +138,7 @@ def opened():
         logging.getLogger("aiohttp").addHandler(faults)
 
         async def start():
-            gate = Gate(config.page, desk.audit)
+            gate = Gate(config.page, desk.note)
             runner = web.AppRunner(_application(gate, handlers), access_log=None)
             await runner.setup()
             return gate, runner

@@ -1,6 +1,7 @@
 """Files that the box itself keeps, as a power cut or a bad disk may leave them.
 
-The first byte says which: the slots, the rollback counter, an event's manifest of evidence.
+The first byte says which: the slots, the rollback counter, an event's manifest of evidence, what
+was seen of revocations.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import tempfile
 from pathlib import Path
 
 from contract.errors import InputError, IntegrityError
+from contract.signing_revocation import SeenRevocations
 from edge_runtime.evidence.event_folder import MANIFEST, PUBLIC, SIGNATURE
 from edge_runtime.evidence.verify import verify_event
-from edge_runtime.model_trust import COUNTER, kept_counter
+from edge_runtime.model_trust import COUNTER, SEEN, kept_counter, seen_revocations
 from edge_runtime.plant.page_clips import events_in
 from edge_runtime.slots.state import Condition, SlotFacts, Slots
 from edge_runtime.slots.store import SLOTS, SlotStore
@@ -41,6 +43,7 @@ def seeds():
         b"\2" + json.dumps(event).encode(),
         b"\2" + json.dumps(event | {"files": {"\0": {}, "\ud800": []}}).encode(),
         b"\2" + b"[" * 4000,
+        b"\3" + SeenRevocations(issue=3, keys=("0" * 16,)).model_dump_json().encode(),
     ]
 
 
@@ -64,6 +67,11 @@ def opened():
                 with contextlib.suppress(IntegrityError):
                     if kept_counter(Path(folder)) < 0:
                         raise BrokenPromiseError("a counter below 0")
+            elif which == b"\3":
+                (Path(folder) / SEEN).write_bytes(data)
+                with contextlib.suppress(IntegrityError):
+                    if seen_revocations(Path(folder)).issue < 0:
+                        raise BrokenPromiseError("an issue below 0")
             else:
                 (event / MANIFEST).write_bytes(data)
                 json.dumps(events_in(event.parent))
