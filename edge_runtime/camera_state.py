@@ -39,7 +39,7 @@ __all__ = ["CameraState", "ModelFacts", "camera_state_of"]
 _RATE_WINDOW_S = 5.0
 _LATENCIES = 256
 _MASK_S = 0.5  # at most two masks a second
-_TELL_S = 0.045  # between two snapshots of the same leak state: nobody could tell more apart
+_TELL_S = 0.07  # between two snapshots of the same leak state; ten frames a second are all told
 _OBSCURED = HealthCode.DARK | HealthCode.SATURATED | HealthCode.BLURRED | HealthCode.COVERED
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.errors import ConfigError, InputError, IntegrityError
+from contract.errors import ConfigError, InputError, IntegrityError, NotKeptError
 from contract.precision import Precision
 from contract.signing import trusted_bundle
 from edge_runtime.model_trust import trust_of
+from edge_runtime.plant.users import Users
 from edge_runtime.slots.store import is_slots_folder, settled
 from edge_runtime.sources.uri import parse_source
 
@@ -27,15 +28,16 @@ def check_files(config: DaemonConfig) -> None:
         ConfigError: one line per file, folder or bundle that is missing.
     """
     faults = [f"{key}: {path} is not there" for key, path in _paths_in(config) if not path.exists()]
+    faults += _user_faults(config)
     if is_slots_folder(config.model.bundle) and config.model.engine is not None:
         faults.append("model.engine: slots hold their own engines; remove this setting")
     try:
         faults += _bundle_faults(config)
     except ConfigError as error:
         faults.append(str(error))
-    except (InputError, IntegrityError):
-        # damaged or signed by a stranger: no matter of configuration, and the daemon serves it as
-        # an invalid model
+    except (InputError, IntegrityError, NotKeptError):
+        # damaged, on a bad disk or signed by a stranger: no matter of configuration, and the daemon
+        # serves it as an invalid model
         pass
     for camera in config.camera:
         uri = parse_source(camera.source)
@@ -43,6 +45,16 @@ def check_files(config: DaemonConfig) -> None:
             faults.append(f"camera {camera.name}: source {uri.target} is not there")
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _user_faults(config: DaemonConfig) -> Iterator[str]:
+    """Users whom nobody could read could not log in, and their process would not begin."""
+    for name, table in (("opcua", config.plant.opcua), ("page", config.plant.page)):
+        if table is not None and table.users is not None:
+            try:
+                Users(table.users)
+            except ConfigError as error:
+                yield f"plant.{name}.users: {error}"
 
 
 def _bundle_faults(config: DaemonConfig) -> list[str]:

@@ -34,8 +34,13 @@ _log = logging.getLogger(__name__)
 
 SOCKET = "plant.sock"
 _ALIVE_S = 1.0
-_AFTER_PLANT = 10  # what a flood of clients asks comes after alarms and the other interfaces
-_AFTER_FRAMES = 5  # a third of the frames process' share of a busy core, whatever clients ask
+# at the start, too, when each has its packages to load: the first mask waits for nobody's
+_NICE = {
+    "frames": 0,
+    "plant": 5,  # a third of the frames process' share of a busy core, whatever clients ask
+    "opcua": 10,  # what a flood of clients asks comes after alarms and the other interfaces
+    "recorder": 10,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -44,13 +49,14 @@ def main(arguments: list[str]) -> int:
     Exit codes: 0 done, 1 failed, 2 configuration, 4 the backend needs a new process.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("frames", "plant", "opcua", "recorder"))
+    parser.add_argument("role", choices=_NICE)
     parser.add_argument("config", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--log", type=int, default=logging.INFO)
     parser.add_argument("--video", type=Path)
     parser.add_argument("--until-end", action="store_true")
     given = parser.parse_args(arguments)
+    os.nice(_NICE[given.role])
     logging.basicConfig(
         level=given.log,
         stream=sys.stderr,
@@ -93,7 +99,8 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         link = cleanup.enter_context(PlantLink(folder / SOCKET))
         written = cleanup.enter_context(OverlayVideo(video)) if video is not None else None
         state_dir = config.plant.state_dir
-        trust, keep = partial(trust_of, config), partial(keep_counter, state_dir)
+        trust = partial(trust_of, config, keep=True)
+        keep = partial(keep_counter, state_dir)
         slots = SlotStore(config.model.bundle) if is_slots_folder(config.model.bundle) else None
         if slots is not None:
             slots.seal_here()
@@ -116,7 +123,7 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
         code = pipeline.run(stop, until_end=until_end)
         if isinstance(opener, SlotOpener):
             if pipeline.failure:
-                opener.failed(pipeline.failure)
+                opener.failed(pipeline.failure, pipeline.standing.manifest_sha256)
             elif code == 0:
                 opener.ended()
         return code
@@ -127,7 +134,6 @@ def _plant(config: DaemonConfig, socket: Path) -> int:
     from edge_runtime.plant.gateway import run_gateway
     from edge_runtime.slots.store import is_slots_folder
 
-    os.nice(_AFTER_FRAMES)
     model = config.model.bundle
     beat = Beat(time.monotonic())
     with _says_how_it_does(beat.word):
@@ -150,7 +156,6 @@ def _opcua(config: DaemonConfig, folder: Path) -> int:
 
     need("asyncua", extra="scada")
     process = need("edge_runtime.plant.opcua_process", extra="scada")
-    os.nice(_AFTER_PLANT)
     beat = Beat(time.monotonic())
     with _says_how_it_does(beat.word):
         process.run_opcua(
@@ -168,7 +173,6 @@ def _recorder(config: DaemonConfig, folder: Path) -> int:
     from edge_runtime.plant.relay import RELAY
 
     need("cv2", extra="cpu").setNumThreads(1)
-    os.nice(_AFTER_PLANT)
     beat = Beat(time.monotonic())
     with _says_how_it_does(beat.word):
         run_recorder(

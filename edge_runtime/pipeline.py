@@ -61,6 +61,7 @@ STATUS_S = 0.25
 """Seconds between two looks of the status thread."""
 _GATHER_S = 0.005  # how long a run waits for the pictures of further cameras
 _HUNG_S = 20.0
+_OPENING_S = 240.0  # of two models at most; what takes longer, a build, has its own process
 _LAST_WORDS_S = 0.3  # for the link to hand over the last snapshot
 _RETRY_S = 0.1
 _OLD_NAME_S = 2.0  # a camera without a frame since the switch is told the new model's name then
@@ -74,6 +75,7 @@ class Standing:
     segmented_s: float | None  # when it last gave a mask, monotonic
     run_s: float | None  # time of a run from its start to its masks, smoothed
     faults: HealthCode  # of all cameras that are not simply lost
+    manifest_sha256: str = ""  # of the model that this is about; "" while none serves
 
 
 class Pipeline:
@@ -109,6 +111,7 @@ class Pipeline:
         self._arrived = threading.Event()
         self._may_replay = threading.Event()
         self._busy_since_s: float | None = None
+        self._opening_since_s: float | None = None
         self._told_s: float | None = None  # when the status thread last came round
         self._broken = False
         self.failure = ""  # of the backend, where it ended `run`
@@ -117,6 +120,7 @@ class Pipeline:
         self._listeners: tuple[Told, ...] = ()
         self._segmented_s: float | None = None
         self._run_s: float | None = None
+        self._serves = ""  # manifest
         self._shadow: Shadow | None = None
         self._turn = 0  # the line that is asked first
         self._lines = [self._line(each, unit) for unit, each in enumerate(config.camera, start=1)]
@@ -152,10 +156,11 @@ class Pipeline:
     @property
     def standing(self) -> Standing:
         """How the running model does."""
+        serves = self._serves  # first: what is read after it is never of the model before
         faults = HealthCode(0)
         for line in self._lines:
             faults |= line.code
-        return Standing(self._segmented_s, self._run_s, faults)
+        return Standing(self._segmented_s, self._run_s, faults, serves)
 
     def word(self, now_s: float) -> bytes:
         """What the frames process may say of itself: capture, inference and publishing at once.
@@ -166,7 +171,10 @@ class Pipeline:
         told_s = self._told_s
         if told_s is None:
             return STARTING
-        silent = now_s - told_s > _HUNG_S
+        opening_s = self._opening_since_s
+        silent = now_s - told_s > _HUNG_S or (
+            opening_s is not None and now_s - opening_s > _OPENING_S
+        )
         stuck = any(line.reader.is_hung(now_s) for line in self._lines)
         return HUNG if silent or stuck or self.is_hung else SERVING
 
@@ -223,6 +231,7 @@ class Pipeline:
             if model is None:
                 return NEW_PROCESS if self._broken else 0
             self._succession.model = model
+            self._serves = model.manifest_sha256
             cleanup.callback(self._close_models)
             self._compare_with(model)
             self._may_replay.set()
@@ -259,10 +268,10 @@ class Pipeline:
                 self._facts = handed.facts
                 return handed
             try:
-                model = self._open_model(self._config.model)
+                model = self._opened_once()
             except DeviceError:
                 raise
-            except GasedgeError as error:
+            except (GasedgeError, OSError) as error:  # a bad disk, too, is no reason to end
                 if until_end:
                     raise  # somebody waits for the end
                 failures += 1
@@ -281,6 +290,13 @@ class Pipeline:
                 return model
         return None
 
+    def _opened_once(self) -> RunningModel:
+        self._opening_since_s = time.monotonic()
+        try:
+            return self._open_model(self._config.model)
+        finally:
+            self._opening_since_s = None
+
     def _model_for_the_next(self, flights: Collection[Flight]) -> RunningModel:
         """Let a successor take over, and close who has answered its last frame."""
         if self._succession.is_pending:
@@ -291,9 +307,12 @@ class Pipeline:
     def _switch(self, successor: RunningModel | None) -> None:
         if successor is not None:
             for line in self._lines:
-                line.before = line.before or self._facts
-                line.state.new_network()
+                with line.publishing:  # what is told meanwhile is of the model before
+                    line.before = line.before or self._facts
+                    line.state.new_network()
+                    line.code = HealthCode(0)
             self._run_s = self._segmented_s = None
+            self._serves = successor.manifest_sha256
             self._switched_s, self._facts = time.monotonic(), successor.facts
             self._compare_with(successor)
             _log.warning("%s takes over, on %s", successor.facts.model_id, successor.facts.backend)
@@ -355,8 +374,8 @@ class Pipeline:
 
     def _next_flight(self, model: RunningModel) -> Flight | None:
         """Pictures, or a golden frame between two turns of them; None while there is neither."""
-        if self._upkeep.fault:
-            raise EngineError(self._upkeep.fault)
+        if fault := self._upkeep.fault_of(model):
+            raise EngineError(fault)
         question = None if self._asked else self._upkeep.question(model)
         self._asked = question is not None
         taken = [] if question is not None else self._gathered(model)

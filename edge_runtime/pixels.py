@@ -2,9 +2,10 @@
 
 A GPU turns any of them into the network's input by itself (`cuda/kernels/fit_picture.cu`), so what
 comes as grey or NV12 stays so, and the CPU converts only what it looks at: a few samples of every
-picture, and whole pictures where a person is to see them. Numbers are those of the BGR picture that
-`bgr_of` gives: NV12 is read as BT.601 of limited range, as OpenCV and FFmpeg read it for the
-pictures that networks are trained on (ITU-R BT.601-7, 2.5.1; in 20 bits behind the point).
+picture, and whole pictures for a person, a drill, a model on trial and drift. Numbers are those of
+the BGR picture that `bgr_of` gives: NV12 is read as BT.601 of limited range, as OpenCV and FFmpeg
+read it for the pictures that networks are trained on (ITU-R BT.601-7, 2.5.1; in 20 bits behind the
+point).
 """
 
 from __future__ import annotations

@@ -56,12 +56,12 @@ class ShadowNetwork:
         Raises:
             GasedgeError: when the backend fails.
         """
-        answer = None
+        answer, seen = None, bgr_of(picture)
         if self.segmenter is not None:
-            fitted = fit_picture(bgr_of(picture), self.segmenter.geometry)
+            fitted = fit_picture(seen, self.segmenter.geometry)
             shadow = self.segmenter.segment(fitted[None]).mask[0]
             answer = compared(mask[fit.valid], shadow[fit.valid])
-        return Sample(grey_shares(bgr_of(picture)), self.greys, answer)
+        return Sample(grey_shares(seen), self.greys, answer)
 
     def close(self) -> None:
         """Close the network; a second call does nothing."""

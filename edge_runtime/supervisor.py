@@ -3,7 +3,9 @@
 It does nothing else, so there is little in it that could fail. When the frames process is gone the
 plant process says *unknown* by itself; when the plant process is gone the frames go on. A child
 that hangs or takes too much memory is ended and started again; systemd, where it started us, is
-told how all of them stand.
+told how all of them stand. The service stands and falls with frames and plant: one of the others
+that never comes is tried again and again, and the plant process, which is told, asks for
+maintenance.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ __all__ = ["INTERRUPTED", "supervise"]
 _log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
+_VITAL = ("plant", "frames")
 _SILENT_S = 15.0  # a child says that it lives every second
 _FIRST_WORD_S = 120.0  # importing and loading on a small board takes its time
 _PATIENCE_S = 5.0  # to finish a video or close its servers
@@ -70,14 +73,25 @@ class _Child:
         self._memory = memory
         self._serves = self._spoke = False  # since its start; since it was last asked
         self._started_s = self._heard_s = self._weighed_s = self._next_s = 0.0
+        self._served_s = time.monotonic()  # when it last did; it is not missed from the beginning
 
     def start(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the parent, who ends its children in order
-        )
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the parent, who ends its children in order
+            )
+        except OSError as error:  # no memory, no descriptor, no room for a process: for now
+            self._plan(0.0)
+            _log.error(
+                "the %s process cannot be started (%s); next try in %.1f s",
+                self.role,
+                error,
+                self.wait_s,
+            )
+            return
         self.starts += 1
         self._serves = self._spoke = False
         self._started_s = time.monotonic()
@@ -92,6 +106,7 @@ class _Child:
         if select.select([pipe], [], [], 0)[0] and (said := os.read(pipe, 4096)):
             self._heard_s = now_s
             if SERVING in said:
+                self._served_s = now_s
                 self._serves = self._spoke = self.has_served = True
         if now_s - self._heard_s > _SILENT_S:
             _log.error("the %s process hangs and is killed", self.role)
@@ -117,10 +132,12 @@ class _Child:
         end_group(self.process)  # what it started goes with it
         self.process = None
         self._serves = self._spoke = False
-        now_s = time.monotonic()
-        wait_s = self.policy.ended(now_s, now_s - self._started_s, random.random())
-        self._next_s = now_s + wait_s
+        self._plan(time.monotonic() - self._started_s)
         return code
+
+    def _plan(self, ran_s: float) -> None:
+        now_s = time.monotonic()
+        self._next_s = now_s + self.policy.ended(now_s, ran_s, random.random())
 
     def restart_if_due(self) -> None:
         if self.process is None and time.monotonic() >= self._next_s:
@@ -143,6 +160,10 @@ class _Child:
         if self.process is None:
             return f"{self.role} is down, next start in {self.wait_s:.0f} s"
         return "" if self._serves else f"{self.role} starts"
+
+    def is_missed(self, now_s: float) -> bool:
+        """Whether it has not served for longer than a start takes."""
+        return now_s - self._served_s > _FIRST_WORD_S
 
     @property
     def wait_s(self) -> float:
@@ -176,7 +197,7 @@ def supervise(
         0 done, 1 a source or the model failed with `until_end`, 130 interrupted.
 
     Raises:
-        ConfigError: when a child cannot work with the configuration.
+        ConfigError: when frames or plant cannot work with the configuration.
         GasedgeError: when there is no room for its own folder.
     """
     deadline_s = None if duration_s is None else time.monotonic() + duration_s
@@ -251,13 +272,15 @@ class _Report:
     def tell(self, children: Sequence[_Child], now_s: float) -> None:
         standing = "; ".join(each.standing for each in children if each.standing)
         self._manager.status(standing or "every process serves")
-        if not self._ready and all(each.has_served for each in children):
+        vital = [each for each in children if each.role in _VITAL]
+        if not self._ready and all(each.has_served for each in vital):
             self._ready = True
             self._manager.say("READY=1")
-        if self._feeding.is_due(now_s, [each.progress for each in children]):
+        if self._feeding.is_due(now_s, [each.progress for each in vital]):
             if self._manager.watchdog_s is not None:
                 self._manager.say("WATCHDOG=1")
-            mark_progress(self._folder, now_s, standing)
+            missed = [e.role for e in children if e.role not in _VITAL and e.is_missed(now_s)]
+            mark_progress(self._folder, now_s, standing, missed)
             for child in children:
                 child.forget_progress()
 
@@ -270,7 +293,7 @@ def _beside(config: DaemonConfig) -> list[str]:
 
 def _judge(child: _Child, code: int, *, until_end: bool) -> int | None:
     """What the end of a child means for the whole; None goes on with a restart."""
-    if code == ConfigError.exit_code and child.starts == 1:
+    if code == ConfigError.exit_code and child.starts == 1 and child.role in _VITAL:
         raise ConfigError(
             f"the {child.role} process cannot work with this configuration: see above"
         )

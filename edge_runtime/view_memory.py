@@ -10,13 +10,14 @@ import io
 import logging
 import threading
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contract.atomic import write_bytes
 from contract.closing import Closing
-from contract.errors import GasedgeError
+from contract.errors import GasedgeError, IntegrityError
 from edge_runtime.view_watch import LearnedView
 
 if TYPE_CHECKING:
@@ -33,16 +34,32 @@ KEEP_S = 5.0
 """Seconds between two writings."""
 
 
+_BROKEN = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 def kept_view(path: Path) -> LearnedView | None:
-    """A view that was written down; None without one that can be read."""
+    """A view that was written down; None where none was.
+
+    Raises:
+        IntegrityError: when something stands there that cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as kept:
             return LearnedView(kept["view"], kept["layout"])
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        _log.warning("%s: this view cannot be recalled: %s", path.name, error)
-        return None
+    except _BROKEN as error:
+        raise IntegrityError(f"{path}: this view cannot be recalled ({error})") from error
 
 
 def keep_view(path: Path, view: LearnedView) -> None:
@@ -83,7 +100,11 @@ class ViewMemory(Closing):
 
     def recall(self, camera: str) -> LearnedView | None:
         """The view that a process before this one learned; None without one that can be read."""
-        return kept_view(self._path(camera))
+        try:
+            return kept_view(self._path(camera))
+        except IntegrityError as error:
+            _log.warning("%s", error)
+            return None
 
     def __enter__(self) -> Self:
         self._thread.start()

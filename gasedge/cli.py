@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import pkgutil
 import sys
 import traceback
@@ -49,11 +50,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gasedge")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug logs.")
-@click.option("-q", "--quiet", is_flag=True, help="Log warnings only.")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only, no progress.")
 @click.pass_context
 def cli(ctx: click.Context, *, debug: bool, quiet: bool) -> None:
     """Carry a gas-leak segmentation network from workstation to device and into the plant."""
     ctx.obj = {"debug": debug}
+    if quiet or not sys.stderr.isatty():  # a bar drawn anew a hundred times is no log
+        os.environ.setdefault("TQDM_DISABLE", "1")
     level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

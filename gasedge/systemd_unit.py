@@ -166,8 +166,8 @@ def sysusers_text(user: str) -> str:
 
 
 def tmpfiles_text(service: Service) -> str:
-    """`tmpfiles.d/gasedge.conf`: folders that systemd does not make by the unit."""
-    lines = [f'd "{each}" 0700 {service.user} {service.user} -' for each in service.others]
+    """`tmpfiles.d/gasedge.conf`: the daemon's folders, in which a model is put before it starts."""
+    lines = [f'd "{each}" 0700 {service.user} {service.user} -' for each in service.writes]
     return "\n".join(["# Made by gasedge install --systemd.", *lines, ""])
 
 

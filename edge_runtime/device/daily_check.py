@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.atomic import write_text
 from contract.closing import Closing
-from contract.errors import GasedgeError
+from contract.errors import GasedgeError, IntegrityError
 from contract.tags import HealthCode
 from edge_runtime.backends.known_answer import GoldenQuestions
 from edge_runtime.view_memory import keep_view, kept_view
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contract.tags import Value
     from edge_runtime.device.schedule import Schedule
     from edge_runtime.model import RunningModel
-    from edge_runtime.view_watch import SeenView
+    from edge_runtime.view_watch import LearnedView, SeenView
 
 __all__ = ["CheckResult", "DailyCheck"]
 
@@ -82,13 +82,13 @@ class DailyCheck(Closing):
     def __init__(
         self, schedule: Schedule, folder: Path, views: Mapping[str, Callable[[float], SeenView]]
     ) -> None:
-        self.fault = ""  # why the network that runs must not be believed any more
         self._schedule, self._folder, self._views = schedule, folder, views
         self._begun_s: float | None = None  # UTC, of the first start; None until it is read
         self._ended_s: float | None = None  # UTC, of the last check
         self._results: dict[str, int] = {}
         self._not_before_s: float | None = None  # monotonic
         self._asking: _Asking | None = None
+        self._wrong: tuple[RunningModel, str] | None = None  # that must not be believed, and why
         self._busy = True  # until what was kept is read
         self._jobs: queue.SimpleQueue[RunningModel | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="gasedge-check", daemon=True)
@@ -146,6 +146,11 @@ class DailyCheck(Closing):
         if len(asking.found) == len(asking.questions.frames):
             asking.ended.set()
 
+    def fault_of(self, model: RunningModel) -> str:
+        """Why this model must not be believed any more; "" while it may."""
+        wrong = self._wrong
+        return wrong[1] if wrong is not None and wrong[0] is model else ""
+
     def values(self, camera: str) -> dict[str, Value]:
         """The `Verify/` tags of a camera."""
         if self._ended_s is None or camera not in self._results:
@@ -180,6 +185,8 @@ class DailyCheck(Closing):
                     self._check(model)
                 except (GasedgeError, OSError) as error:
                     _log.error("the daily check could not be made: %s", error)
+                except Exception:  # noqa: BLE001 - it becomes overdue, and that is told
+                    _log.exception("the daily check could not be made")
                 self._asking = None
                 self._busy = False
         except Exception:  # noqa: BLE001 - it becomes overdue, and that is told
@@ -206,15 +213,13 @@ class DailyCheck(Closing):
                 name: self._compared(name, seen(now_s)) for name, seen in self._views.items()
             }
         else:
+            # at once, for a disk may hang: what is not kept then is asked again by the next process
+            self._wrong = model, f"the daily known-answer test was not passed: {answer.detail}"
             self._results = dict.fromkeys(self._views, CheckResult.WRONG_ANSWERS)
         self._ended_s = time.time()
         failed = [f"{name}: {CheckResult(each).name}" for name, each in self._results.items()]
         _log.info("daily check: %s; %s", answer.detail, ", ".join(failed))
-        try:
-            self._keep()
-        finally:
-            if not answer.passed:
-                self.fault = f"the daily known-answer test was not passed: {answer.detail}"
+        self._keep()
 
     def _compared(self, camera: str, seen: SeenView) -> int:
         if not seen.watched:
@@ -223,14 +228,21 @@ class DailyCheck(Closing):
             return CheckResult.OTHER_VIEW
         if seen.faults or seen.view is None:
             return CheckResult.NO_VIEW
+        return self._held_against_reference(camera, seen.view)
+
+    def _held_against_reference(self, camera: str, view: LearnedView) -> int:
         path = self._folder / _VIEWS / f"{camera}.npz"
-        reference = kept_view(path)
+        try:
+            reference = kept_view(path)
+        except IntegrityError as error:  # the present view may be the wrong one: none replaces it
+            _log.error("camera %s: %s; put the file aside to take its present view", camera, error)
+            return CheckResult.NO_VIEW
         if reference is None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            keep_view(path, seen.view)
+            keep_view(path, view)
             _log.info("camera %s: its view is the reference from now on: %s", camera, path)
             return CheckResult.PASSED
-        same = is_same_view(reference, seen.view)
+        same = is_same_view(reference, view)
         if same is None:
             return CheckResult.NO_VIEW
         return CheckResult.PASSED if same else CheckResult.OTHER_VIEW

@@ -69,10 +69,9 @@ class Upkeep(Closing):
         """How many pictures there are to each that is segmented."""
         return self._heat.every
 
-    @property
-    def fault(self) -> str:
-        """Why the network that runs must not be believed any more; "" while it may."""
-        return self._check.fault if self._check is not None else ""
+    def fault_of(self, model: RunningModel) -> str:
+        """Why this model must not be believed any more; "" while it may."""
+        return self._check.fault_of(model) if self._check is not None else ""
 
     def tick(self, now_s: float, utc_s: float, model: RunningModel | None) -> None:
         """What is due by time alone; `now_s` is monotonic, `utc_s` UTC."""

@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from contract.alarms import Alarm, Outcome
+from contract.atomic import PARTIAL
 from contract.audit import Category, Entry
 from contract.errors import ConfigError, GasedgeError
 from contract.tags import TagType, tag
@@ -34,6 +35,7 @@ from edge_runtime.evidence.event_folder import (
 from edge_runtime.evidence.preroll import Moment
 from edge_runtime.evidence.recording import Recordings
 from edge_runtime.evidence.retention import make_room
+from edge_runtime.heap import give_back_large_pieces
 from edge_runtime.plant.evidence_told import Evidence
 from edge_runtime.plant.freshness import Limits
 from edge_runtime.plant.messages import Picture, Sent
@@ -55,7 +57,6 @@ _log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _ROOM_S = 600.0  # between two looks at the limits while nothing happens
 _VALUES_S = 0.2  # of a camera's values and masks at most so often
-_PARTIAL = ".partial-"
 _UNTOLD = ".untold-"  # and the folder's name: what the gateway has not written down yet
 _MASK = "Mask/Data"
 _REASON = "evidence"
@@ -86,10 +87,11 @@ def run_recorder(
     if evidence is None or state_dir is None:
         raise ConfigError("[plant.evidence] and [plant] state_dir are needed to record")
     os.umask(0o077)
+    give_back_large_pieces()
     device = Device(config.serial, config_sha256, device_key(state_dir))
     try:
         evidence.folder.mkdir(parents=True, exist_ok=True)
-        for left in evidence.folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
+        for left in evidence.folder.glob(f"{PARTIAL}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         _new_spool(evidence.folder).close()
     except OSError as error:
@@ -130,12 +132,13 @@ class _Recorder:
         self._client = RelayClient(relay, board, pictures=True, heard=self._heard)
         self._last_s: dict[str, float] = {}  # when a camera's values were last kept
         self._untold = _untold(config.folder)
+        self._missed: set[str] = set()  # events of which it is noted that they were not kept
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Until a signal says stop; recordings under way are written before."""
         stop = self._stop
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         hearing = asyncio.create_task(self._client.run(), name="gasedge-recorder-relay")
@@ -213,6 +216,9 @@ class _Recorder:
 
     def _not_kept(self, recording: Recording) -> None:
         for event_id in recording.event_ids:
+            if event_id in self._missed:  # a leak that stands is tried again and again
+                continue
+            self._missed.add(event_id)
             self._client.note(Entry(Category.SYSTEM, f"evidence {event_id}", result="not kept"))
 
     def _write_one(self, recording: Recording) -> Written:
@@ -236,11 +242,13 @@ class _Recorder:
             raise
 
     def _make_room(self) -> Room:
+        """Remove what the limits do not allow; in a thread."""
         now = machine_now()
         # a clock that nobody keeps must not make all evidence too old
         room = make_room(self._config, now.utc_ns / 1e9 if now.clock_ok else None)
         for name in room.removed:
-            self._client.note(Entry(Category.SYSTEM, f"evidence {name}", new="removed for room"))
+            removed = Entry(Category.SYSTEM, f"evidence {name}", new="removed for room")
+            self._loop.call_soon_threadsafe(self._client.note, removed)
         return room
 
     async def _tell(self) -> None:
@@ -252,8 +260,8 @@ class _Recorder:
                 if await self._client.tell(evidence) is not Outcome.DONE:
                     return
             _log.info("evidence %s, manifest %s", written.folder, written.sha256)
-            (self._config.folder / f"{_UNTOLD}{written.folder}").unlink(missing_ok=True)
             self._untold.pop(0)
+            _forget(self._config.folder / f"{_UNTOLD}{written.folder}")
 
     def _troubled(self, text: str) -> None:
         _log.error("%s", text)
@@ -284,9 +292,19 @@ def _untold(folder: Path) -> list[Written]:
         name = marker.name[len(_UNTOLD) :]
         try:
             found.append(read_written(folder / name))
-        except (OSError, ValueError, KeyError, TypeError):
-            marker.unlink(missing_ok=True)
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            _forget(marker)
+        except OSError as error:  # the next start tries again
+            _log.error("%s: cannot be read (%s)", folder / name, error)
     return found
+
+
+def _forget(marker: Path) -> None:
+    """Take a marker away; where the disk refuses, its event is told once more later."""
+    try:
+        marker.unlink(missing_ok=True)
+    except OSError as error:
+        _log.error("%s: cannot be removed (%s)", marker, error)
 
 
 def _known_events(folder: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -36,16 +37,19 @@ class Recording:
         camera: its name.
         began_s: monotonic.
         until_s: monotonic; later leaks extend it.
-        spool: a file of its own, where blobs wait so that memory does not hold them.
+        new_spool: makes a file of its own, where blobs wait so that memory does not hold them.
     """
 
-    def __init__(self, camera: str, began_s: float, until_s: float, spool: BinaryIO) -> None:
+    def __init__(
+        self, camera: str, began_s: float, until_s: float, new_spool: Callable[[], BinaryIO]
+    ) -> None:
         self.camera = camera
         self.alarms: list[Alarm] = []  # as they were when each began
         self.changes: list[Alarm] = []  # of any of them, in their order
         self.until_s = until_s
         self._began_s = began_s
-        self._spool = spool
+        self._new_spool = new_spool
+        self._spool: BinaryIO | None = None  # until there is something to put aside
         self._places: list[_Place] = []
 
     @property
@@ -67,8 +71,11 @@ class Recording:
         Raises:
             OSError: when the disk does not take it.
         """
+        if self._spool is None:
+            self._spool = self._new_spool()
         begin = self._spool.tell()
-        self._spool.write(moment.blob)
+        if self._spool.write(moment.blob) != len(moment.blob):  # the disk took a part of it
+            raise OSError(errno.ENOSPC, "No space left on device")
         bare = Moment(moment.at_s, moment.captured_ns, moment.view, b"", moment.values)
         self._places.append(_Place(bare, begin, len(moment.blob)))
 
@@ -112,9 +119,12 @@ class Recording:
 
     def close(self) -> None:
         """Give the spool back; twice is harmless."""
-        self._spool.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def _blob(self, place: _Place) -> bytes:
+        if self._spool is None:
+            return b""
         self._spool.seek(place.begin)
         data = self._spool.read(place.length)
         self._spool.seek(0, 2)
@@ -159,7 +169,12 @@ class Recordings:
             self._prerolls[camera].add(moment)
 
     def heard(self, alarm: Alarm, now_s: float) -> None:
-        """Take in an alarm; a leak that has no evidence yet begins or extends a recording."""
+        """Take in an alarm; a leak that has no evidence yet begins or extends a recording.
+
+        Raises:
+            OSError: when the disk does not take what came before; the recording runs all the same,
+                so that `give_up` knows whose evidence is lost.
+        """
         running = self._running.get(alarm.camera)
         if alarm.kind is not AlarmKind.LEAK or alarm.camera not in self._prerolls:
             return
@@ -171,15 +186,16 @@ class Recordings:
         if running is not None and not running.reaches(until_s):
             self._over.append(self._running.pop(alarm.camera))
             running = None
+        before = self._prerolls[alarm.camera].take() if running is None else ()
         if running is None:
-            running = Recording(alarm.camera, now_s, until_s, self._new_spool())
-            for moment in self._prerolls[alarm.camera].take():
-                running.add(moment)
+            running = Recording(alarm.camera, now_s, until_s, self._new_spool)
             self._running[alarm.camera] = running
         self._known.add(alarm.event_id)
         running.alarms.append(alarm)
         running.changed(alarm)
         running.extend(until_s)
+        for moment in before:
+            running.add(moment)
 
     def finished(self, now_s: float) -> list[Recording]:
         """Recordings that ended by now; they are the caller's from here on."""

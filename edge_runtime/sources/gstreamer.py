@@ -53,6 +53,8 @@ _FORMATS = {
     "grbg": (1, 1.0),
     "rggb": (1, 1.0),
 }
+_PAIRED = ("NV12", "YUY2", "UYVY")  # two pixels share their colour: odd sizes are padded
+_FULL_RANGE = re.compile(r"\bcolorimetry=\(\w+\)1:")
 
 
 class _GError(ctypes.Structure):
@@ -201,7 +203,9 @@ def _taken_out(
     if not (name in _FORMATS and width.isdigit() and height.isdigit()):
         raise InputError(f"{where}: GStreamer gives {caps}, which cannot be read")
     try:
-        return _pixels(data, name, int(width), int(height), native=native), pts
+        size = int(width), int(height)
+        full = _FULL_RANGE.search(caps) is not None
+        return _pixels(data, name, *size, native=native, full_range=full), pts
     except ValueError:
         raise InputError(
             f"{where}: {data.size} bytes are no {width}x{height} picture of {name}"
@@ -209,7 +213,13 @@ def _taken_out(
 
 
 def _pixels(
-    data: NDArray[np.uint8], name: str, width: int, height: int, *, native: bool
+    data: NDArray[np.uint8],
+    name: str,
+    width: int,
+    height: int,
+    *,
+    native: bool,
+    full_range: bool = False,
 ) -> NDArray[Any] | NativePicture:
     """The pixels of a raw buffer as (h, w) grey, (h, w, 3) BGR or, where asked for, NV12.
 
@@ -218,12 +228,14 @@ def _pixels(
     """
     cv2 = need("cv2", extra="cpu")
     wide, planes = _FORMATS[name]
-    rows = round(height * planes)
+    across = width + width % 2 if name in _PAIRED else width
+    down = height + height % 2 if name == "NV12" else height
+    rows = round(down * planes)
     # the last row's padding may be missing: some elements count tightly
-    stride = -(-width * wide // _ROW) * _ROW
-    if data.size == rows * width * wide:
-        stride = width * wide
-    lines = data[: rows * stride].reshape(rows, stride)[:, : width * wide]
+    stride = -(-across * wide // _ROW) * _ROW
+    if data.size == rows * across * wide:
+        stride = across * wide
+    lines = data[: rows * stride].reshape(rows, stride)[:, : across * wide]
     if name == "GRAY8":
         return np.ascontiguousarray(lines)
     if name == "GRAY16_LE":
@@ -231,10 +243,12 @@ def _pixels(
     if name in ("BGR", "BGRx"):
         return np.ascontiguousarray(lines.reshape(height, width, wide)[..., :3])
     packed = np.ascontiguousarray(lines)
-    if native and name == "NV12" and not (width % 2 or height % 2):
-        return NativePicture(packed, Layout.NV12)
     if name in ("YUY2", "UYVY"):
-        packed = packed.reshape(height, width, 2)
+        packed = packed.reshape(height, across, 2)
+    if full_range and name in _PAIRED:
+        packed = _limited(packed, name, down)
+    if native and name == "NV12" and (across, down) == (width, height):
+        return NativePicture(packed, Layout.NV12)
     code = {
         "NV12": cv2.COLOR_YUV2BGR_NV12,
         "YUY2": cv2.COLOR_YUV2BGR_YUY2,
@@ -244,7 +258,20 @@ def _pixels(
         "grbg": cv2.COLOR_BayerGRBG2BGR,
         "rggb": cv2.COLOR_BayerRGGB2BGR,
     }[name]
-    return np.asarray(cv2.cvtColor(packed, code), np.uint8)
+    picture = np.asarray(cv2.cvtColor(packed, code), np.uint8)
+    return np.ascontiguousarray(picture[:height, :width])
+
+
+def _limited(packed: NDArray[np.uint8], name: str, down: int) -> NDArray[np.uint8]:
+    """Brightness and colour of full range, brought into the limited one that is read."""
+    cv2 = need("cv2", extra="cpu")
+    level = np.arange(256)
+    light = np.rint(16 + level * 219 / 255).astype(np.uint8)
+    colour = np.rint(128 + (level - 128) * 224 / 255).astype(np.uint8)
+    if name == "NV12":
+        return np.concatenate([cv2.LUT(packed[:down], light), cv2.LUT(packed[down:], colour)])
+    pair = (light, colour) if name == "YUY2" else (colour, light)
+    return np.asarray(cv2.LUT(packed, np.stack(pair, -1)[None]), np.uint8)
 
 
 def _why(gst: Any, bus: int, settings: Mapping[str, str] | None) -> str:

@@ -28,7 +28,7 @@ __all__ = ["CameraReader", "Phase", "ReaderStatus"]
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.1  # how late a stop may be seen
-_HUNG_S = 90.0  # longer than any wait for a camera
+_HUNG_S = 90.0  # longer than a wait for any camera that is not itself slower
 _WEIGH_S = 5.0  # between two looks at a decoder's memory
 _DECODER_BYTES = 1 << 30  # many times what decoding one camera takes
 _STEADY_S = 10.0  # a connection that held so long was a good one
@@ -84,8 +84,10 @@ class CameraReader(Closing):
         self._slot = slot
         self._may_begin = may_begin
         self._native = native
-        self._connect_timeout_s = connect_timeout_s
-        self._frame_timeout_s = max(frame_timeout_s, 3 / uri.fps if uri.fps else 0.0)
+        slow_s = 3 / uri.fps if uri.fps else 0.0
+        self._connect_timeout_s = max(connect_timeout_s, slow_s)
+        self._frame_timeout_s = max(frame_timeout_s, slow_s)
+        self._hung_s = max(_HUNG_S, 2 * self._connect_timeout_s)
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"gasedge-reader-{camera}", daemon=True
@@ -103,7 +105,7 @@ class CameraReader(Closing):
         """Whether the thread that reads has not come round for far too long, or has died."""
         if self._turned_s is None or self.status.phase is Phase.ENDED or self._stop.is_set():
             return False
-        return now_s - self._turned_s > _HUNG_S or not self._thread.is_alive()
+        return now_s - self._turned_s > self._hung_s or not self._thread.is_alive()
 
     def close(self) -> None:
         """Stop reading and end the decoder; a second call does nothing."""
@@ -141,7 +143,7 @@ class CameraReader(Closing):
                 self._wait(f"{self._uri}: reader failed ({type(error).__name__})")
 
     def _read(self, decoder: Decoder) -> None:
-        timeout_s = self._connect_timeout_s
+        is_seen, timeout_s = False, self._connect_timeout_s
         begun_s = weighed_s = time.monotonic()
         while not self._stop.is_set():
             read = decoder.read(timeout_s)
@@ -154,8 +156,8 @@ class CameraReader(Closing):
             if self._turned_s - weighed_s > _WEIGH_S:
                 weighed_s = self._turned_s
                 self._weigh(decoder)
-            if timeout_s != self._frame_timeout_s:
-                timeout_s = self._frame_timeout_s
+            if not is_seen:
+                is_seen, timeout_s = True, self._frame_timeout_s
                 _log.info(
                     "camera %s: %s gives %dx%d",
                     self._camera,

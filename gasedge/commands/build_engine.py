@@ -130,7 +130,7 @@ def _kernels(folder: Path) -> dict[str, str]:
         return {}
     from edge_runtime.cuda.built_kernels import build_kernels
 
-    return build_kernels(folder, machine.gpu.compute_capability)
+    return build_kernels(folder, machine.gpu.compute_capability, machine.gpu.cuda_major)
 
 
 def _known_answer(bundle: Bundle, precision: Precision, engine: Path) -> str:

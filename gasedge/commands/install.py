@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,17 @@ __all__ = ["command"]
 _NAME = r"[a-z_][a-z0-9_-]{0,30}"
 # ProtectHome= and PrivateTmp= hide what lies there
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named to refuse them
+# folders of every program: what is given to the daemon's user must lie below one of them
+_EVERYBODYS = (
+    "/*",
+    "/etc/*.d",
+    "/etc/opt",
+    "/etc/ssl",
+    "/etc/systemd",
+    "/usr/*",
+    "/usr/*/*",
+    "/var/*",
+)
 _SHARED_GROUPS = ("video", "render")
 
 
@@ -50,6 +62,7 @@ def command(
     Nothing is started: the commands that do it are printed.
     """
     import re
+    import shlex
 
     from contract.atomic import write_text
     from contract.errors import ConfigError
@@ -79,11 +92,10 @@ def command(
             write_text(path, text)
             click.echo(f"{path}")
     click.echo("then run:")
-    folder = _on_device(config, root).parent
     for line in (
         "systemd-sysusers",
         "systemd-tmpfiles --create",
-        f"chown -R {user}: {folder}",
+        f"chown -R {user}: {shlex.quote(str(_on_device(config, root).parent))}",
         "systemctl daemon-reload",
         "systemctl enable --now gasedge",
     ):
@@ -112,6 +124,12 @@ def _service(
             raise ConfigError(
                 f"{each}: {what} lies where the service cannot see it; use /etc/gasedge, "
                 "/opt/gasedge and /var/lib/gasedge"
+            )
+    for each in (path.parent, *writes):
+        if each == Path("/") or any(each.match(shared) for shared in _EVERYBODYS):
+            raise ConfigError(
+                f"{each}: is not the daemon's alone, and its user is to own it, for CONFIG lies or "
+                "is to be written there; use /etc/gasedge and /var/lib/gasedge"
             )
     video = any(parse_source(each.source).scheme in ("v4l2", "csi") for each in settings.camera)
     gpu = settings.model.backend == "tensorrt" or settings.model.engine is not None
@@ -166,7 +184,8 @@ def _checked(networks: tuple[str, ...]) -> list[str]:
 
 def _on_device(path: Path, root: Path | None) -> Path:
     """A path as it will be once `root` is the device's own root."""
-    path = Path(path)
-    if root is not None and path.is_relative_to(root.absolute()):
-        return Path("/") / path.relative_to(root.absolute())
+    path = Path(os.path.normpath(path))
+    if root is not None:
+        below = Path(os.path.normpath(root.absolute()))
+        return Path("/") / path.relative_to(below) if path.is_relative_to(below) else path
     return path

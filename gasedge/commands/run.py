@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import click
@@ -27,7 +28,9 @@ def command(config: Path, duration: float | None, until_end: bool, overlay: Path
     from edge_runtime.overlay_video import VIDEO_SUFFIXES
     from edge_runtime.supervisor import supervise
 
-    check_files(load_daemon_config(config))
+    settings = load_daemon_config(config)
+    check_files(settings)
+    _require_own(settings.plant.state_dir)
     if overlay is not None and overlay.suffix.lower() not in VIDEO_SUFFIXES:
         raise ConfigError(f"{overlay}: a video's name ends in {', '.join(VIDEO_SUFFIXES)}")
     return supervise(
@@ -37,3 +40,23 @@ def command(config: Path, duration: float | None, until_end: bool, overlay: Path
         video=overlay.absolute() if overlay is not None else None,
         log_level=logging.getLogger().getEffectiveLevel(),
     )
+
+
+def _require_own(state_dir: Path | None) -> None:
+    """Refuse root where a service of another user keeps its state: it could not go on with it."""
+    import pwd
+
+    from contract.errors import ConfigError
+
+    if os.geteuid() != 0 or state_dir is None or not state_dir.exists():
+        return
+    owner = state_dir.stat().st_uid
+    if owner != 0:
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        raise ConfigError(
+            f"{state_dir}: belongs to user {name}, who could not use what root writes there; run "
+            f"this as that user: sudo -u {name} gasedge run"
+        )

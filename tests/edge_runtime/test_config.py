@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_a_clip_or_bundle_that_is_not_there_is_told_before_anything_starts(confi
     every = r"m.gasedge is not there\n.*tests.pub: cannot be read .*\n.*a.mp4 is not there"
     with pytest.raises(ConfigError, match=every):
         check_files(load_daemon_config(config(GOOD), environment={}))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: None, "cannot be read"),
+        (lambda path: path.mkdir(), "cannot be read|others may read"),
+        (lambda path: path.touch(0o600), "holds no user"),
+        (lambda path: path.touch(0o644), "others may read"),
+    ],
+)
+def test_users_that_nobody_could_read_are_told_before_anything_starts(
+    config, tmp_path: Path, write, said: str
+):
+    write(tmp_path / "users")
+    text = GOOD + '\n[plant.page]\nport = 8080\nusers = "users"\n'
+    with pytest.raises(ConfigError, match=rf"plant.page.users: .*users: .*({said})"):
+        check_files(load_daemon_config(config(text), environment={}))
 
 
 def test_credentials_may_stand_in_a_file_of_their_own(config, tmp_path: Path):
@@ -284,3 +303,18 @@ def test_what_the_parent_read_is_what_its_children_get(tmp_path, monkeypatch):
     kept.write_text("{")
     with pytest.raises(ConfigError, match="start gasedge run anew"):
         kept_settings(kept)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_root_does_not_run_where_a_service_keeps_its_state(
+    config, tmp_path: Path, tiny_bundle: Path, capsys
+):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").touch()
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 12345, 12345)
+    good = GOOD.replace("m.gasedge", tiny_bundle.name).replace("int8", "fp32")
+    path = config(good + '\n[plant]\nstate_dir = "state"\n')
+    assert main(["run", str(path)]) == 2
+    assert "state: belongs to user #12345" in capsys.readouterr().err
+    assert list((tmp_path / "state").iterdir()) == []

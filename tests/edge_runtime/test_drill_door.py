@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import stat
 import time
@@ -47,6 +48,19 @@ def door(tmp_path):
         wait_for(door_path(tmp_path / "state").exists)
         yield watched, door_path(tmp_path / "state")
         opened.close()
+
+
+def test_a_door_opens_to_its_user_alone_and_touches_nothing_of_its_process(tmp_path, monkeypatch):
+    before = os.umask(0)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", lambda _: pytest.fail("another thread makes files, too"))
+            path = door_path(tmp_path / "state")
+            with DrillDoor(path, Watched()):
+                wait_for(path.exists)
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -171,6 +171,43 @@ def test_colour_of_every_form_comes_as_bgr(form: str):
     assert np.abs(picture[23, 35].astype(int) - (255, 0, 0)).max() <= 3
 
 
+def taken(elements: list[str], *, native: bool = False):
+    """The first picture of a pipeline."""
+    with contextlib.closing(raw_pictures(elements, where="csi:0", native=native)) as pictures:
+        return next(pictures)[0]
+
+
+FORMS = [("NV12", True), ("NV12", False), ("YUY2", False), ("UYVY", False)]
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("pattern", ["gradient", "blue", "red"])
+@pytest.mark.parametrize(("form", "native"), FORMS)
+def test_full_range_is_read_from_the_caps_and_light_and_shadow_kept(form, native, pattern):
+    original = [
+        f"videotestsrc is-live=true pattern={pattern}",
+        "video/x-raw,format=BGRx,width=64,height=256",
+    ]
+    full = [*original, "videoconvert", f"video/x-raw,format={form},colorimetry=1:4:0:0"]
+    picture = taken(full, native=native)
+    assert native == (layout_of(picture) is Layout.NV12)
+    # of the gradient also a faint plume before bright steam, and one in deep shadow
+    assert np.abs(bgr_of(picture).astype(int) - taken(original)).max() <= 2
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(("form", "native"), FORMS)
+@pytest.mark.parametrize(("width", "height"), [(71, 46), (70, 47), (69, 45)])
+def test_odd_sizes_are_pictures_too(form, native, width, height):
+    original = [
+        "videotestsrc is-live=true pattern=gradient",
+        f"video/x-raw,format=BGRx,width={width},height={height}",
+    ]
+    picture = taken([*original, "videoconvert", f"video/x-raw,format={form}"], native=native)
+    assert picture.shape == (height, width, 3)
+    assert np.abs(bgr_of(picture).astype(int) - taken(original)).max() <= 2
+
+
 @needs_gstreamer
 @pytest.mark.parametrize("width", [64, 70])  # rows that are padded, too
 def test_nv12_stays_as_it_comes_where_a_gpu_takes_it(width: int):

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from contract.bundle import Bundle
-from contract.errors import EngineError, InputError, IntegrityError
+from contract.errors import EngineError, InputError
 from contract.geometry import InputGeometry
 from contract.label_map import GAS_SMOKE
 from contract.mask_encoding import decode_mask
 from contract.precision import Precision
 from contract.segmenter import Segmentation
 from contract.tags import HealthCode, LeakState, Quality
+from edge_runtime.beat import HUNG, SERVING, STARTING
 from edge_runtime.camera_state import CameraState, ModelFacts
 from edge_runtime.config import CameraConfig, DaemonConfig, LeakConfig, ModelConfig
 from edge_runtime.device import daily_check
@@ -146,6 +147,36 @@ def test_a_worker_that_hangs_in_a_first_frame_is_told(
         wait_for(lambda: pipeline.is_hung, 10)
         let_go.set()
         wait_for(lambda: not pipeline.is_hung, 10)
+
+
+def test_an_opening_that_hangs_is_told_and_one_that_waits_for_a_build_is_not(
+    plant, write_folder, tiny_bundle: Path, monkeypatch
+):
+    monkeypatch.setattr("edge_runtime.pipeline._OPENING_S", 1.0)
+    let_go = threading.Event()
+    openings = []
+
+    def opener(_):
+        openings.append(None)
+        if len(openings) < 3:
+            raise EngineError("it is being built anew since 5 s")
+        let_go.wait(30)
+        return RunningModel(TwoAtATime(), ModelFacts("numbers", "ab" * 32, "painted", 0))
+
+    folder = write_folder([numbered(number) for number in range(1, 4)])
+    config = config_for(tiny_bundle, f"folder:{folder}?every=1")
+    with running(config, plant, opener=opener) as (pipeline, _):
+        words = set()
+
+        def word():
+            words.add(pipeline.word(time.monotonic()))
+            return words
+
+        wait_for(lambda: word() and len(openings) == 3, 30)
+        assert words <= {STARTING, SERVING}
+        wait_for(lambda: HUNG in word(), 10)
+        let_go.set()
+        wait_for(lambda: pipeline.word(time.monotonic()) == SERVING, 10)
 
 
 def test_two_cameras_share_one_model(tiny_bundle: Path, plant):
@@ -328,13 +359,6 @@ def test_a_model_that_fails_its_known_answer_is_never_no_leak(tiny_bundle: Path,
         (Quality.BAD, LeakState.UNKNOWN)
     }
     assert {s.heartbeat for _, s in plant.snapshots} == {0}
-
-
-def test_until_end_does_not_wait_for_a_model_that_is_damaged(tiny_bundle: Path, plant):
-    (tiny_bundle / "model.fp32.onnx").write_bytes(b"")
-    config = config_for(tiny_bundle, SIM)
-    with pytest.raises(IntegrityError, match=r"model\.fp32\.onnx"):
-        Pipeline(config, plant, open_model=open_signed).run(threading.Event(), until_end=True)
 
 
 def test_a_damaged_bundle_is_served_as_invalid_and_taken_up_once_it_is_whole(

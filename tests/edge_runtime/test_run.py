@@ -183,7 +183,7 @@ def test_ctrl_c_ends_with_130_keeps_the_video_and_leaves_nothing_running(daemon,
     assert gone(children)
     from tests.edge_runtime.test_overlay import pictures_in_video
 
-    assert len(pictures_in_video(video)) > 5
+    assert pictures_in_video(video)
     assert not list(tmp_path.glob(".partial-*"))
 
 

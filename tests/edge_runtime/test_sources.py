@@ -260,6 +260,24 @@ def test_a_reader_that_does_not_come_round_is_told_from_one_that_tries_again(slo
         assert reader.is_hung(time.monotonic() + 100)
 
 
+def test_a_camera_that_gives_a_picture_a_minute_is_waited_for_and_its_reader_not_called_hung(
+    slot, monkeypatch
+):
+    waits = []
+
+    def read(_decoder, timeout_s):
+        waits.append(timeout_s)
+        raise InputError("no picture")
+
+    monkeypatch.setattr("edge_runtime.sources.reader.Decoder.read", read)
+    reader = CameraReader("north", parse_source("v4l2:/dev/video99?fps=0.02"), slot)
+    with reader:
+        wait_for(lambda: reader.status.failures >= 1)
+        assert not reader.is_hung(time.monotonic() + 200)
+        assert reader.is_hung(time.monotonic() + 400)
+    assert waits[0] == pytest.approx(150)
+
+
 def test_a_decoder_that_takes_too_much_memory_is_started_anew(slot, monkeypatch, caplog):
     monkeypatch.setattr("edge_runtime.sources.reader._WEIGH_S", 0.1)
     monkeypatch.setattr("edge_runtime.sources.reader._DECODER_BYTES", 1 << 20)

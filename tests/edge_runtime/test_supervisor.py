@@ -70,6 +70,25 @@ def test_a_child_that_cannot_be_killed_yet_leaves_the_others_alone_and_is_starte
     monkeypatch.undo()
 
 
+def test_a_child_that_cannot_be_started_is_tried_again_later(child, monkeypatch, caplog):
+    made = child(TALKS)
+    os.kill(made.process.pid, signal.SIGKILL)
+    wait_for(lambda: made.ended() is not None)
+    started = subprocess.Popen
+
+    def none_left(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", none_left)
+    wait_for(lambda: made.restart_if_due() or "cannot be started" in caplog.text)
+    assert made.process is None
+    assert made.wait_s > 0
+    assert made.progress is Progress.IN_REPAIR
+    monkeypatch.setattr(subprocess, "Popen", started)
+    wait_for(lambda: made.restart_if_due() or made.process is not None)
+    assert made.starts == 2
+
+
 def test_a_child_that_never_says_a_word_is_killed_after_its_time_to_start(child, monkeypatch):
     monkeypatch.setattr(supervisor, "_SILENT_S", 0.2)
     monkeypatch.setattr(supervisor, "_FIRST_WORD_S", 0.4)

@@ -133,3 +133,13 @@ def test_reader_that_goes_away_is_no_fault_with_a_traceback():
     done = run(["bash", "-c", shell])
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_log_in_a_file_holds_no_progress_bars():
+    program = (
+        "import sys; from gasedge.cli import cli; sys.argv[1:] = ['bundle', '-h']\n"
+        "try: cli()\n"
+        "except SystemExit: pass\n"
+        "from tqdm import tqdm; list(tqdm(range(3), mininterval=0))"
+    )
+    assert run([sys.executable, "-c", program]).stderr == ""

@@ -15,7 +15,7 @@ from gasedge.jetpack import jetpack_of
 from gasedge.probe import Package, Probe, probe, probe_all
 
 PACKAGES = {p.distribution: p for packages in EXTRAS.values() for p in packages}
-ORIN = Gpu("Orin", "8.7", 30_000)
+ORIN = Gpu("Orin", "8.7", 30_000, 12)
 
 
 @pytest.fixture

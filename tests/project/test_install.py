@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -78,10 +79,9 @@ def test_unit_names_what_this_configuration_needs_and_nothing_else(device, capsy
         .read_text()
         .endswith('u leaks - "gasedge" /var/lib/gasedge\n')
     )
-    assert (
-        'd "/data/evidence" 0700 leaks leaks -'
-        in (device / "etc/tmpfiles.d/gasedge.conf").read_text()
-    )
+    folders = (device / "etc/tmpfiles.d/gasedge.conf").read_text()
+    assert 'd "/data/evidence" 0700 leaks leaks -' in folders
+    assert 'd "/var/lib/gasedge" 0700 leaks leaks -' in folders  # a model comes before the start
     assert "SystemMaxUse=" in (device / "etc/systemd/journald@gasedge.conf").read_text()
     said = capsys.readouterr().out
     assert "sudo systemctl enable --now gasedge" in said
@@ -105,6 +105,34 @@ def test_a_folder_of_slots_is_written_by_the_service(device):
     assert unit["StateDirectory"] == ["gasedge gasedge-models"]
 
 
+@pytest.mark.parametrize(
+    "folder", ["", "etc", "opt", "var/lib", "usr/local", "usr/local/etc", "etc/cron.d", "a/../etc"]
+)
+def test_a_configuration_in_a_folder_of_everybody_is_refused_that_folder_would_be_given_away(
+    device, capsys, folder
+):
+    (device / "a").mkdir()
+    (device / folder).mkdir(parents=True, exist_ok=True)
+    path = device / folder / "gasedge.toml"
+    path.write_text(CONFIG)
+    assert main(["install", "--systemd", "--root", str(device), str(path)]) == 2
+    said = capsys.readouterr()
+    assert "is not the daemon's alone" in said.err
+    assert said.err.count("\n") == 1
+    assert "use /etc/gasedge" in said.err
+    assert "chown" not in said.out
+    assert not (device / UNIT).exists()
+
+
+def test_what_is_printed_can_be_pasted_whatever_the_folder_is_called(device, capsys):
+    config = device / "etc" / "site; rm -rf x" / "daemon.toml"
+    config.parent.mkdir()
+    config.write_text(CONFIG)
+    assert main(["install", "--systemd", "--root", str(device), str(config)]) == 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "chown" in each]
+    assert shlex.split(line) == ["sudo", "chown", "-R", "gasedge:", "/etc/site; rm -rf x"]
+
+
 def test_dry_run_prints_and_writes_nothing(device, capsys):
     assert installed(device, "--dry-run") == 0
     assert not (device / UNIT).exists()
@@ -115,6 +143,9 @@ def test_dry_run_prints_and_writes_nothing(device, capsys):
     ("change", "options", "said"),
     [
         (("/data/evidence", "/home/me/evidence"), (), "a folder lies where the service cannot"),
+        (("/data/evidence", "/data"), (), "/data: is not the daemon's alone"),
+        (("/var/lib/gasedge/engines/", "/opt/"), (), "/opt: is not the daemon's alone"),
+        (('state_dir = "/var/lib/gasedge"', 'state_dir = "/var/lib"'), (), "/var/lib: is not the"),
         (("/var/lib", "/var/lib"), ("--user", "Root me"), "--user Root me"),
         (("/var/lib", "/var/lib"), ("--network", "10.0.0.1/8"), "--network: 10.0.0.1/8"),
     ],

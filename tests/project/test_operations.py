@@ -1,7 +1,8 @@
 """Every command of the operations guide does what the guide says, in the order in which it stands.
 
-The folders of a device are put below a folder of the test's, and `sudo` is left out. Commands of
-systemd are not run: what they act on must be a unit that `gasedge install` has written.
+The folders of a device are put below a folder of the test's, and `sudo` is left out. Those of
+`systemctl` and `journalctl` are not run: what they act on must be a unit that `gasedge install` has
+written. Whoever runs the test stands for the daemon's user.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Device:
         self.daemon = None
         self.command = []
         self.not_run = []
+        self.printed = []
 
     def below(self, text):
         for folder in FOLDERS:
@@ -62,12 +64,15 @@ class Device:
         line = re.sub(r"^sudo( -E)? ", "", line)
         if line.startswith(NOT_HERE):
             self.not_run.append(line)
-            if line == "systemctl stop gasedge":
-                self.stop()
-            elif line == "systemctl start gasedge":
+            if line in ("systemctl stop gasedge", "systemctl enable --now gasedge"):
+                self.stop()  # Ctrl-C comes before the service
+            if line in ("systemctl start gasedge", "systemctl enable --now gasedge"):
                 self.start()
             return
-        line = self.below(line)
+        if line.startswith("systemd-"):
+            self.systemd(line)
+            return
+        line = self.below(line).replace(" gasedge: ", f" {os.getuid()}:{os.getgid()} ")
         if line.startswith("gasedge install"):
             line += f" --root {self.root}"
         if line.startswith("gasedge run"):
@@ -78,6 +83,14 @@ class Device:
             name, _, value = line.removeprefix("export ").partition("=")
             self.environment[name] = self.shell(f"printf %s {value}").stdout
             return
+        done = self.done(line)
+        if line.startswith("cp keys/signing.pub"):
+            self.configure()
+        if line.startswith("gasedge install"):
+            then, _, _ = done.stdout.partition("then run:")[2].partition("and read the log")
+            self.printed = [each.strip() for each in then.splitlines() if each.strip()]
+
+    def done(self, line):
         done = self.shell(line)
         if line == "gasedge health":  # it tells what was so at the last beat
             until_s = time.monotonic() + 60
@@ -85,8 +98,22 @@ class Device:
                 time.sleep(0.5)
                 done = self.shell(line)
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        if line.startswith("cp keys/signing.pub"):
-            self.configure()
+        return done
+
+    def systemd(self, line):
+        """Make users and folders below the device's root, where systemd's programs are."""
+        if shutil.which(line.split()[0]) is not None and os.getuid() == 0:
+            done = self.shell(f"{line} --root {self.root}")
+            assert done.returncode == 0, done.stderr
+        rules = (self.root / "etc/tmpfiles.d/gasedge.conf").read_text()
+        for name in re.findall(r'^d "/(.+)" 0700 gasedge gasedge -$', rules, re.MULTILINE):
+            folder = self.root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.getuid() == 0 and line.startswith("systemd-tmpfiles"):
+                users = self.root / "etc/passwd"
+                if users.exists():
+                    assert f"gasedge:x:{folder.stat().st_uid}:" in users.read_text()
+                os.chown(folder, 0, 0)
 
     def shell(self, line):
         return subprocess.run(
@@ -106,7 +133,6 @@ class Device:
         text = text.replace("[plant.opcua]\n", f"[plant.opcua]\nport = {free_port()}\n")
         # a plant takes a minute, and what else this machine does must not decide a test
         text += "[update]\nshadow_s = 15\nleast_frames = 1\nslower_limit = 20\n"
-        (self.root / "etc" / "gasedge" / "clients").mkdir()
         (self.root / "etc" / "gasedge" / "daemon.toml").write_text(text)
 
     def start(self):
@@ -157,6 +183,8 @@ def test_every_command_of_the_guide_runs_in_order(tmp_path):
             device.run(line)
     finally:
         device.stop()
+    assert device.printed  # what is printed on the device is what the guide says, in its order
+    assert [line for line in COMMANDS if line in device.printed] == device.printed
     unit = device.root / "etc" / "systemd" / "system" / "gasedge.service"
     assert unit.is_file()
     assert {line.split()[-1] for line in device.not_run if "daemon-reload" not in line} <= {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from contract.camera_health import HealthCode
 from contract.precision import Precision
 from edge_runtime.config import ModelConfig
-from edge_runtime.device.daily_check import DailyCheck
+from edge_runtime.device.daily_check import CheckResult, DailyCheck
 from edge_runtime.device.schedule import Schedule
 from edge_runtime.view_watch import LearnedView, SeenView
 from tests.edge_runtime.conftest import wait_for
@@ -96,7 +98,7 @@ def test_right_answers_pass_and_the_first_view_is_the_reference(tmp_path, model,
             "Verify/LastResult": 0,
         }
         assert check.warnings("north", NIGHT + 60) == HealthCode(0)
-        assert not check.fault
+        assert not check.fault_of(model)
     assert (tmp_path / "views" / "north.npz").is_file()
     with DailyCheck(SCHEDULE, tmp_path, {"north": seen(view(1))}) as again:
         wait_for(lambda: not again._busy)
@@ -109,7 +111,30 @@ def test_a_blank_mask_fails_and_the_network_must_not_be_believed(tmp_path, model
         answered(check, model, lambda frame: np.zeros(frame.shape[:2], np.uint8))
         assert check.values("north")["Verify/LastResult"] == 1
         assert HealthCode.CHECK_FAILED in check.warnings("north", NIGHT + 60)
-        assert "daily known-answer test was not passed" in check.fault
+        assert "daily known-answer test was not passed" in check.fault_of(model)
+        assert not check.fault_of(replace(model))  # which took over meanwhile
+
+
+def test_a_disk_that_hangs_lets_no_wrong_network_be_believed(tmp_path, model, night, monkeypatch):
+    begun(tmp_path)
+    answers = threading.Event()
+    with DailyCheck(SCHEDULE, tmp_path, {"north": seen(view(1))}) as check:
+        wait_for(lambda: not check._busy)
+        monkeypatch.setattr(check, "_keep", lambda: answers.wait(30))
+        for at_s in (0.0, 200.0):
+            check.tick(at_s, NIGHT + 60, model)
+
+        def told():
+            question = check.question(model)
+            if question is not None:
+                check.answer(np.zeros(question.shape[:2], np.uint8))
+            return check.fault_of(model)
+
+        try:
+            wait_for(told)
+            assert check._busy
+        finally:
+            answers.set()
 
 
 def test_after_wrong_answers_the_next_process_asks_at_once(tmp_path, model, night):
@@ -142,6 +167,25 @@ def test_a_camera_is_held_against_its_reference_view(tmp_path, model, night, sho
         assert check.values("north")["Verify/LastResult"] == result
         failed = HealthCode.CHECK_FAILED in check.warnings("north", NIGHT + 60)
         assert failed == (result != 0)
+
+
+def test_a_reference_that_cannot_be_read_is_not_replaced_by_the_present_view(
+    tmp_path, model, night, caplog
+):
+    begun(tmp_path)
+    reference = tmp_path / "views" / "north.npz"
+    with DailyCheck(SCHEDULE, tmp_path, {"north": seen(view(1))}) as check:
+        answered(check, model, right(model))
+    whole = reference.read_bytes()
+    for damaged in (b"", b"no view", whole[: len(whole) // 2], np.lib.format.magic(1, 0)):
+        reference.write_bytes(damaged)
+        begun(tmp_path, ended_s=NIGHT - 24 * HOUR)
+        with DailyCheck(SCHEDULE, tmp_path, {"north": seen(view(2))}) as check:
+            answered(check, model, right(model))
+            assert check.values("north")["Verify/LastResult"] == CheckResult.NO_VIEW
+            assert HealthCode.CHECK_FAILED in check.warnings("north", NIGHT + 60)
+        assert reference.read_bytes() == damaged
+        assert "put the file aside" in caplog.text
 
 
 def test_a_check_that_is_not_made_is_overdue_after_25_hours(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -12,7 +13,9 @@ from edge_runtime import database as database_file
 from edge_runtime.database import Database
 from edge_runtime.device.config import DeviceConfig
 from edge_runtime.device.disk_probe import DiskProbe, DiskWord
+from edge_runtime.device.health import mark_progress
 from edge_runtime.device.reading import Reading
+from edge_runtime.plant import device_told
 from edge_runtime.plant.config import PlantConfig
 from edge_runtime.plant.device_told import DeviceTold
 from tests.edge_runtime.alarms.conftest import OneDesk
@@ -69,6 +72,24 @@ def test_a_hanging_disk_raises_the_maintenance_alarm_and_is_touched_no_more(tmp_
     one.database.close()
 
 
+def test_a_disk_that_hangs_once_more_is_touched_no_more(tmp_path):
+    with Database(tmp_path / "plant.sqlite") as database:
+        one = OneDesk(database)
+        device = DeviceTold(one.desk, DeviceConfig(), PlantConfig(state_dir=tmp_path))
+
+        def take(*, answers):
+            disks = {tmp_path: DiskWord(answers=answers, free_bytes=1 << 30)}
+            device.take(Reading(0, 1_800_000_000 * SECOND, synchronised=True, disks=disks))
+
+        take(answers=False)
+        take(answers=True)
+        database.take_up()  # and yet it refuses what waits
+        database.refuse(NotKeptError("full"))
+        take(answers=False)
+        with pytest.raises(NotKeptError):
+            database.rows("SELECT 1")
+
+
 def test_little_room_raises_the_maintenance_alarm_and_stands_in_a_tag(tmp_path):
     one = told(DiskWord(answers=True, free_bytes=150 << 20), tmp_path)
     one.look(11)
@@ -89,6 +110,47 @@ def test_a_plant_process_that_starts_on_a_hanging_disk_serves_all_the_same(
         assert not database.is_usable_again()
         stuck.set()
         assert database.is_usable_again()
+
+
+def test_a_device_that_cannot_be_read_is_told_and_read_again(tmp_path, monkeypatch):
+    one = OneDesk()
+    one.desk.tell_device({"Device/TempC": 40.0})
+    read = device_told.read_device
+    broken = threading.Event()
+    broken.set()
+
+    def fails_at_first(*arguments):
+        if broken.is_set():
+            raise RuntimeError("can't start new thread")
+        return read(*arguments)
+
+    monkeypatch.setattr(device_told, "read_device", fails_at_first)
+    monkeypatch.setattr(device_told, "_READ_S", 0.02)
+    mark_progress(tmp_path, 1.0, "", ["recorder"])
+
+    async def until(said, there):
+        for _ in range(500):
+            one.desk.tick()
+            one.clock.wait(1.0)
+            alarm = one.alarm("device.maintenance")
+            if (alarm.active and said in alarm.message) == there:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(alarm)
+
+    async def watched():
+        device = DeviceTold(one.desk, DeviceConfig(), PlantConfig(), tmp_path, folder=tmp_path)
+        with device.watched(asyncio.get_running_loop()):
+            await until("cannot be watched (can't start new thread)", there=True)
+            assert not one.desk.device
+            broken.clear()
+            await until("recorder: does not serve", there=True)
+            await until("cannot be watched", there=False)
+            assert one.desk.device
+            mark_progress(tmp_path, 2.0, "")
+            await until("recorder", there=False)
+
+    asyncio.run(watched())
 
 
 def test_a_step_of_the_clock_is_audited(tmp_path):

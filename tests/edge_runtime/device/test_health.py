@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from edge_runtime.device.health import health, mark_progress
+from edge_runtime.device.health import health, mark_progress, missed_in
 from edge_runtime.device.memory import allowed_bytes, resident_by_role, resident_bytes
 from gasedge.cli import main
 
@@ -36,6 +36,46 @@ def test_a_process_that_is_started_anew_is_not_healthy(tmp_path):
     mark_progress(daemon_folder(tmp_path), 90.0, "frames is down, next start in 3 s")
     found = health(91.0, tmp_path)
     assert (found.ok, found.text) == (False, "frames is down, next start in 3 s")
+
+
+def test_the_plant_process_reads_who_is_missed_and_nothing_of_what_is_half_written(tmp_path):
+    assert missed_in(tmp_path) is None
+    mark_progress(tmp_path, 90.0, "recorder starts", ["opcua", "recorder"])
+    assert missed_in(tmp_path) == ["opcua", "recorder"]
+    mark_progress(tmp_path, 91.0, "")
+    assert missed_in(tmp_path) == []
+    (tmp_path / "progress").write_text("92.0\n")
+    assert missed_in(tmp_path) is None
+
+
+def test_what_others_put_into_the_folder_for_temporary_files_is_not_read(tmp_path):
+    """Root asks, and would read for them what they may not."""
+    nobody = tmp_path / "none"
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "progress").write_text("90.0\nnot for everybody\n\n")
+    daemon_folder(tmp_path, "gasedge-a").joinpath("progress").symlink_to(
+        tmp_path / "private" / "progress"
+    )
+    (tmp_path / "gasedge-b").symlink_to(tmp_path / "private")
+    os.mkfifo(daemon_folder(tmp_path, "gasedge-c") / "progress")
+    (daemon_folder(tmp_path, "gasedge-d") / "progress").write_text("90.0\n" + "x" * 10_000)
+    (tmp_path / "service").symlink_to(tmp_path)
+    for service in (nobody, tmp_path / "service"):
+        found = health(91.0, tmp_path, service)
+        assert (found.ok, "no daemon of this user runs" in found.text) == (False, True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a folder to another user")
+def test_a_daemon_of_another_user_is_not_believed(tmp_path):
+    folder = daemon_folder(tmp_path)
+    mark_progress(folder, 90.0, "")
+    os.chown(folder, 12345, 12345)
+    assert not health(91.0, tmp_path, tmp_path / "none").ok
+
+
+def test_what_is_shown_of_a_mark_is_plain_text(tmp_path):
+    mark_progress(daemon_folder(tmp_path), 90.0, "frames is \x1b[2Jdown")
+    assert health(91.0, tmp_path).text == "frames is  [2Jdown"
 
 
 def test_the_services_daemon_is_found_where_systemd_has_its_folder(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -135,10 +136,34 @@ def test_a_recording_that_the_disk_refuses_is_given_up_once():
 
     full = Full()
     many = recordings(new_spool=lambda: full)
-    many.heard(leak(), 0.0)
+    many.heard(leak(), 0.0)  # nothing came before it
     with pytest.raises(OSError, match="No space"):
         play(many, 0, 1)
     many.give_up("north").close()
     assert full.closed
     assert many.give_up("north") is None
     play(many, 1, 2)  # goes on into the ring before the next leak
+
+
+@pytest.mark.parametrize("fails", ["to begin with", "with what came before", "in the midst"])
+def test_a_leak_whose_recording_cannot_begin_is_known_as_not_kept(fails):
+    class Short(io.BytesIO):
+        def write(self, data):
+            return super().write(data[: len(data) // 2])
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    def new_spool():
+        if fails == "to begin with":
+            raise OSError(28, "No space left on device")
+        return Short() if fails == "in the midst" else Full()
+
+    many = recordings(new_spool=new_spool)
+    play(many, 0, 1)
+    with pytest.raises(OSError, match="No space"):
+        many.heard(leak("e1"), 1.0)
+    given_up = many.give_up("north")
+    assert given_up.event_ids == ["e1"]
+    given_up.close()
