@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def signed_copy(bundle: Path, folder: Path) -> tuple[Path, Path]:
     key_file = bundle.with_suffix(".pub")
     if key_file.exists() and (bundle / SIGNATURE).exists():
         return bundle, key_file
-    copy = folder / f"signed-{bundle.name}"
+    manifest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    copy = folder / f"signed-{manifest[:16]}.gasedge"  # another bundle of this name is another
     if not copy.exists():
         key = need("cryptography.hazmat.primitives.asymmetric.ed25519", extra="cpu")
         shutil.copytree(bundle, copy)

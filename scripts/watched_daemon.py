@@ -142,11 +142,11 @@ class WatchedDaemon(Closing):
     def throughput(self, seconds: float) -> Throughput:
         """Frames a second and the processor time that each took, once all interfaces serve."""
         self._wait_until_served()
-        before, spent, begin_s = sum(self._segmented()), self._spent_s(), time.monotonic()
+        before, spent, begin_s = sum(self._segmented()), self.spent_s(), time.monotonic()
         time.sleep(seconds)
         frames = sum(self._segmented()) - before
         took_s = time.monotonic() - begin_s
-        after = self._spent_s()
+        after = self.spent_s()
         return Throughput(
             frames / took_s, {role: (after[role] - spent.get(role, 0)) / frames for role in after}
         )
@@ -182,6 +182,15 @@ class WatchedDaemon(Closing):
         time.sleep(seconds)
         done = np.array(self._segmented()) - before
         return float((done.max() - done.min()) / done.mean())
+
+    def spent_s(self) -> dict[str, float]:
+        """Processor time that each part has taken since its start."""
+        spent: dict[str, float] = {}
+        for pid, role in self.family().items():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) * _TICK_S
+            spent[role] = spent.get(role, 0.0) + seconds
+        return spent
 
     def rss_mb(self) -> float:
         """Resident memory of the frames process in MB."""
@@ -236,11 +245,3 @@ class WatchedDaemon(Closing):
                     )
                     waiting.append(pid)
         return found
-
-    def _spent_s(self) -> dict[str, float]:
-        spent: dict[str, float] = {}
-        for pid, role in self.family().items():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            seconds = (int(fields[11]) + int(fields[12])) * _TICK_S
-            spent[role] = spent.get(role, 0.0) + seconds
-        return spent

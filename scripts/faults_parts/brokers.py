@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -104,14 +105,24 @@ class FarBroker(Broker):
 def _ip(words: str) -> None:
     done = subprocess.run(["ip", *words.split()], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise WrongError(f"ip {words}: {done.stderr.strip()}")
+        raise WrongError(f"ip {words}: {' '.join(done.stderr.split())}")
 
 
+@functools.cache
 def why_no_cable() -> str:
-    """Why no network can be made here, or ""."""
-    if os.geteuid() != 0:
-        return "needs root, for a network of its own"
-    return "" if shutil.which("ip") else "needs ip: apt-get install iproute2"
+    """Why no network can be made here, or "": root in a container may make none; one is tried."""
+    if not shutil.which("ip"):
+        return "needs ip: apt-get install iproute2"
+    network, ours, theirs = (f"{name}{os.getpid()}" for name in ("gasedge-try", "get", "geu"))
+    try:
+        _ip(f"netns add {network}")
+        try:
+            _ip(f"link add {ours} type veth peer name {theirs} netns {network}")
+        finally:
+            _ip(f"netns del {network}")
+    except WrongError as error:
+        return f"no network of its own can be made here: {error}"
+    return ""
 
 
 _NEAR, _FAR = Setting("brokers"), Setting("cable", broker=FarBroker)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.tags import HealthCode
@@ -22,7 +25,6 @@ from .wrong import WrongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["rows"]
 
@@ -32,30 +34,46 @@ _START_S = 15.0  # of the plant process, on a busy machine
 _LOOK_S = 30.0  # between two looks of the device at its disk, which cost a write each
 
 
+@functools.cache
 def why_no_disk() -> str:
-    """Why no disk can be made here, or ""."""
-    if os.geteuid() != 0:
-        return "needs root, for a disk of its own"
-    missing = [each for each in ("mkfs.ext4", "fsfreeze") if not shutil.which(each)]
-    return f"needs {', '.join(missing)}: apt-get install e2fsprogs util-linux" if missing else ""
+    """Why no disk can be made here, or "": root in a container may make none, so one is tried."""
+    missing = [each for each in ("mkfs.ext4", "mount", "fsfreeze") if not shutil.which(each)]
+    if missing:
+        return f"needs {', '.join(missing)}: apt-get install e2fsprogs mount util-linux"
+    with tempfile.TemporaryDirectory(prefix="gasedge-disk-") as folder:
+        try:
+            _do("umount", _mounted(Path(folder)))
+        except WrongError as error:
+            return f"no disk of its own can be made here: {error}"
+    return ""
 
 
 def _disk(rig: Rig) -> Path:
-    """A small disk of its own for the state, on a loop device."""
-    image, place = rig.folder / "disk.img", rig.folder / "disk"
+    """A small disk of its own for the state."""
+    place = _mounted(rig.folder)
+    rig.stack.callback(_do, "umount", "-l", place)
+    return place / "state"
+
+
+def _mounted(folder: Path) -> Path:
+    """An empty disk on a loop device.
+
+    Raises:
+        WrongError: when that may not be.
+    """
+    image, place = folder / "disk.img", folder / "disk"
     with image.open("wb") as file:
         file.truncate(_SMALL_MB << 20)
     place.mkdir()
     _do("mkfs.ext4", "-q", "-m", "0", image)
     _do("mount", "-o", "loop", image, place)
-    rig.stack.callback(_do, "umount", "-l", place)
-    return place / "state"
+    return place
 
 
 def _do(*words: object) -> str:
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise WrongError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+        raise WrongError(f"{' '.join(map(str, words))}: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
 
 
@@ -111,7 +129,7 @@ def rows() -> Iterator[Fault]:
         _corrupt,
         Shown.HONEST,
         other=Shown.HONEST,
-        destroys=True,
+        breaks=True,
         hold_s=4.0,
     )
     yield Fault(
@@ -122,7 +140,6 @@ def rows() -> Iterator[Fault]:
         _truncate,
         Shown.HONEST,
         other=Shown.HONEST,
-        destroys=True,
         hold_s=4.0,
     )
 
@@ -199,7 +216,7 @@ def _corrupt(rig: Rig) -> Iterator[float]:
 
 
 def _bring_the_log_in(file: Path) -> None:
-    """So that the page that is overwritten is the only copy."""
+    """So that the page is overwritten where it stays."""
     with contextlib.closing(sqlite3.connect(file, timeout=0)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

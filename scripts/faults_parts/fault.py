@@ -32,7 +32,7 @@ class Fault:
     seen: HealthCode = field(default=HealthCode(0))  # bits that stand for a moment at least
     other: Shown = Shown.WATCHED  # of the second camera
     told_in_s: float = PATIENCE_S  # bits, where the state itself does not change
-    destroys: bool = False  # the only copy of records: then their loss must be told
+    breaks: bool = False  # a file of records: log and journal must tell
     hold_s: float = 4.0
     recover_s: float = 30.0
     needs: Callable[[], str] = field(default=lambda: "")  # why it cannot be tried here, or ""

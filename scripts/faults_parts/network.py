@@ -96,7 +96,7 @@ def _alter(onnx: Any, model: Any, how: str) -> None:
 
 
 def _export(out: Path) -> None:
-    import torch
+    torch = need("torch", extra="train,export")
 
     from export.bundle import bundle_from_network
     from tests.bundles import tiny_pictures

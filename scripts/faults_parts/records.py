@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -51,6 +52,13 @@ class Records:
     def counts(self) -> tuple[int, int]:
         """Audit records, and events that arrived."""
         return sum(1 for _ in read_records(self._state)), len(self._arrived())
+
+    def tell_a_break(self) -> bool:
+        """Whether the journal itself says that it was broken."""
+        with contextlib.suppress(InputError):
+            told = ("journal", "broken")
+            return any((each.subject, each.result) == told for each in read_records(self._state))
+        return False
 
     def _missing(self) -> list[str]:
         try:

@@ -50,7 +50,7 @@ def outcomes(faults: Iterable[Fault], folder: Path, bundle: Path) -> Iterator[Ou
             except (GasedgeError, OSError, AssertionError) as error:
                 outcome = Outcome(fault, None, "", None, "?", (str(error),))
             yield outcome
-            if outcome.faults or fault.destroys:  # what is wrong now must not spoil the next row
+            if outcome.faults or fault.breaks:  # what is wrong now must not spoil the next row
                 stack.close()
                 rig = None
 
@@ -90,12 +90,9 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
     lost = rig.records.lost()
     if recovered_s is not None:  # which is not before all that waited has arrived
         recovered_s = max(recovered_s, rig.records.whole_s - end_s)
-    if fault.destroys:
-        if lost and not rig.said("were lost") and not rig.said("was broken"):
-            complaints.append("the loss was not told")
-        lost = [f"what only that place held, and it is told: {each}" for each in lost[:1]]
-    else:
-        complaints += lost
+    complaints += lost
+    if fault.breaks:
+        complaints += _untold(rig)
     return Outcome(
         fault,
         seen_s if fault.seen else None if fault.shown is Shown.WATCHED else first.detected_s,
@@ -104,6 +101,12 @@ def _done(fault: Fault, rig: Rig) -> Outcome:
         "; ".join(lost) or "0",
         tuple(complaints),
     )
+
+
+def _untold(rig: Rig) -> list[str]:
+    """Which of log and journal does not say that a file was broken."""
+    told = {"log": rig.said("was broken"), "journal": rig.records.tell_a_break()}
+    return [f"the {place} does not tell it" for place, is_told in told.items() if not is_told]
 
 
 def _seen_s(readings: list[Reading], bits: HealthCode, begin_s: float) -> float | None:

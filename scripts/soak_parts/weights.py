@@ -29,15 +29,16 @@ class Weights:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        self._pids = self._family()
-        self.restarts: list[str] = []
+        self.ended: list[str] = []  # every process that was there at one look and gone at another
+        self._pids = self._family() or {}
 
     def look(self) -> None:
         """Read all figures once."""
         family = self._family()
-        for name, pid in self._pids.items():
-            if family.get(name, pid) != pid:
-                self.restarts.append(name)
+        if family is None:
+            return
+        there = set(family.values())
+        self.ended += [name for name, pid in self._pids.items() if pid not in there]
         self._pids = family
         now_s = time.monotonic()
         for name, pid in family.items():
@@ -66,15 +67,21 @@ class Weights:
         newest = {k: v[-1][1] for k, v in self._readings.items() if k.endswith(ends)}
         return ", ".join(f"{what} {value:.0f}" for what, value in newest.items())
 
-    def _family(self) -> dict[str, int]:
-        """Name -> process id; the decoders are numbered in the order of their start."""
+    def _family(self) -> dict[str, int] | None:
+        """Name -> process id; the decoders are numbered in the order of their start.
+
+        None where a process ended under the look itself: the next look finds it gone.
+        """
+        try:
+            family = self._rig.daemon.family()
+        except OSError:
+            return None
         found: dict[str, int] = {}
-        with contextlib.suppress(OSError):
-            for pid, role in sorted(self._rig.daemon.family().items()):
-                name, number = role, 2
-                while name in found:
-                    name, number = f"{role} {number}", number + 1
-                found[name] = pid
+        for pid, role in sorted(family.items()):
+            name, number = role, 2
+            while name in found:
+                name, number = f"{role} {number}", number + 1
+            found[name] = pid
         return found
 
     def _note(self, name: str, figure: str, at_s: float, value: float) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from faults_parts.reading import WORDS, Reading, Shown, judge
 from faults_parts.records import losses
 from soak_parts.slopes import slope_of
+from soak_parts.weights import Weights
 
 from contract.audit import AuditRecord
 from contract.tags import HealthCode, LeakState, Quality, tag
@@ -152,3 +155,27 @@ def test_noise_has_a_slope_whose_interval_holds_zero():
 
 def test_three_readings_are_the_fewest_that_have_a_slope():
     assert math.isnan(slope_of([0.0, 1.0], [1.0, 2.0]).an_hour)
+
+
+def test_a_process_that_ended_is_told_however_long_it_takes_to_come_back():
+    looks = [
+        {1: "supervisor", os.getpid(): "frames", 3: "plant", 4: "decoders", 5: "decoders"},
+        OSError("a process ended while it was looked at"),
+        {1: "supervisor", os.getpid(): "frames", 4: "decoders", 5: "decoders"},  # plant is gone
+        {1: "supervisor", os.getpid(): "frames", 6: "plant", 5: "decoders"},  # and back
+        {1: "supervisor", os.getpid(): "frames", 6: "plant", 5: "decoders", 7: "decoders"},
+        {1: "supervisor", os.getpid(): "frames", 8: "plant", 5: "decoders", 7: "decoders"},
+    ]
+
+    def family():
+        look = looks.pop(0)
+        if isinstance(look, OSError):
+            raise look
+        return look
+
+    daemon, watch = SimpleNamespace(family=family), SimpleNamespace(ages_ms=list)
+    weights = Weights(SimpleNamespace(daemon=daemon, watch=watch))
+    while looks:
+        weights.look()
+    assert weights.ended == ["plant", "decoders", "plant"]
+    assert len(weights.series(from_s=0.0)["frames: threads"][0]) == 4
