@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -63,6 +64,9 @@ def main(arguments: list[str]) -> int:
         format=f"%(asctime)s %(levelname)s {given.role} %(name)s: %(message)s",
     )
     try:
+        if given.role == "frames":
+            _import_for_frames()
+        sys.stdin.read()  # it ends once the supervisor has written the configuration
         config = kept_settings(given.config)
         if given.role == "plant":
             return _plant(config, given.folder / SOCKET)
@@ -79,6 +83,14 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
+def _import_for_frames() -> None:
+    """Have what `_frames` imports there before its configuration is."""
+    # its threads would wait behind the network's for tasks of a few microseconds
+    need("cv2", extra="cpu").setNumThreads(1)
+    for module in ("model", "pipeline", "slots.opener", "slots.door"):
+        importlib.import_module(f"edge_runtime.{module}")
+
+
 def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end: bool) -> int:
     from edge_runtime.drill_door import DrillDoor, door_path
     from edge_runtime.model import ModelOpener
@@ -90,8 +102,6 @@ def _frames(config: DaemonConfig, folder: Path, video: Path | None, *, until_end
     from edge_runtime.slots.opener import SlotOpener
     from edge_runtime.slots.store import SlotStore, is_slots_folder
 
-    # its threads would wait behind the network's for tasks of a few microseconds
-    need("cv2", extra="cpu").setNumThreads(1)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

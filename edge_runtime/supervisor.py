@@ -65,21 +65,22 @@ class _Child:
 
     def __init__(self, role: str, command: list[str], memory: int | None = None) -> None:
         self.role = role
+        self.memory = memory
         self.policy = RestartPolicy()
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.has_served = False  # ever
         self._command = command
-        self._memory = memory
         self._serves = self._spoke = False  # since its start; since it was last asked
         self._started_s = self._heard_s = self._weighed_s = self._next_s = 0.0
         self._served_s = time.monotonic()  # when it last did; it is not missed from the beginning
 
-    def start(self) -> None:
+    def start(self, *, waits: bool = False) -> None:
+        """Start it; with `waits` it imports its packages, and begins when `begin` says so."""
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the parent, who ends its children in order
             )
@@ -97,6 +98,11 @@ class _Child:
         self._started_s = time.monotonic()
         self._heard_s = self._started_s + _FIRST_WORD_S - _SILENT_S
 
+    def begin(self) -> None:
+        """Let it read its configuration, which is there now."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
     def listen(self) -> None:
         """Take in what the child said; kill it when it is silent for too long, or too large."""
         if self.process is None or self.process.stdout is None or self.process.stdout.closed:
@@ -111,16 +117,16 @@ class _Child:
         if now_s - self._heard_s > _SILENT_S:
             _log.error("the %s process hangs and is killed", self.role)
             end_group(self.process)
-        elif self._memory is not None and now_s - self._weighed_s >= _WEIGH_S:
+        elif self.memory is not None and now_s - self._weighed_s >= _WEIGH_S:
             self._weighed_s = now_s
             held = resident_bytes(self.process.pid) or 0
-            if held > self._memory:
+            if held > self.memory:
                 _log.error(
                     "the %s process holds %d MiB of memory, %d are allowed, and is ended: see "
                     "[device] memory_mb",
                     self.role,
                     held >> 20,
-                    self._memory >> 20,
+                    self.memory >> 20,
                 )
                 end_group(self.process)
 
@@ -179,6 +185,7 @@ class _Child:
 def supervise(
     config: Path,
     *,
+    check: Callable[[DaemonConfig], None] = lambda _: None,
     duration_s: float | None = None,
     until_end: bool = False,
     video: Path | None = None,
@@ -187,7 +194,8 @@ def supervise(
     """Run the daemon until SIGTERM, SIGINT, `duration_s` or, with `until_end`, its sources' end.
 
     Args:
-        config: the daemon's configuration, checked before.
+        config: the daemon's configuration.
+        check: is shown what it says, and raises where that cannot run.
         duration_s: stop after so long.
         until_end: stop when every source came to its end.
         video: where the first camera's overlay is kept.
@@ -197,29 +205,36 @@ def supervise(
         0 done, 1 a source or the model failed with `until_end`, 130 interrupted.
 
     Raises:
-        ConfigError: when frames or plant cannot work with the configuration.
+        ConfigError: when frames or plant cannot work with the configuration, or `check` says so.
         GasedgeError: when there is no room for its own folder.
     """
     deadline_s = None if duration_s is None else time.monotonic() + duration_s
-    settings = load_daemon_config(config)
     with contextlib.ExitStack() as cleanup:
         stopped = cleanup.enter_context(_stop_signals())
         manager = cleanup.enter_context(Notifier())
         folder = cleanup.enter_context(_own_folder())
         kept = folder / SETTINGS  # a file that somebody writes just then keeps no child from coming
-        write_text(kept, settings.model_dump_json())
         common = [str(kept), "--folder", str(folder), "--log", str(log_level)]
-        frames = ["--video", str(video)] if video is not None else []
-        frames += ["--until-end"] if until_end else []
-        beside = [("plant", ()), ("frames", frames), *((role, ()) for role in _beside(settings))]
-        memory = allowed_bytes(settings.device.memory_mb)
-        children = [
-            _Child(role, python_command("edge_runtime.daemon", role, *common, *more), memory)
-            for role, more in beside
-        ]
-        for child in children:
+        of_frames = ["--video", str(video)] if video is not None else []
+        of_frames += ["--until-end"] if until_end else []
+
+
+        def made(role: str, *more: str) -> _Child:
+            child = _Child(role, python_command("edge_runtime.daemon", role, *common, *more))
             cleanup.callback(child.close)
-            child.start()
+            return child
+
+        plant, frames = made("plant"), made("frames", *of_frames)
+        frames.start(waits=True)  # its packages take longest, and need no configuration
+        settings = load_daemon_config(config)
+        check(settings)
+        write_text(kept, settings.model_dump_json())
+        frames.begin()
+        children = [plant, frames, *(made(role) for role in _beside(settings))]
+        for child in children:
+            child.memory = allowed_bytes(settings.device.memory_mb)
+            if child.process is None:
+                child.start()
         cleanup.callback(manager.say, "STOPPING=1")
         report = _Report(manager, folder)
         while stopped() is None:

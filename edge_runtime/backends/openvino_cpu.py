@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,10 @@ class OpenVINOSegmenter(Closing):
         version = openvino.__version__.split("-")[0]
         self._name = f"OpenVINO {version} {precision} on {cpu}"
         self._compiled: dict[int, list[Any]] = {}  # batch -> requests that nobody uses now
+        # They wait for OpenVINO, which calls nothing of ours: a stream that needed the interpreter
+        # to call it would not begin its next run before it had it, and closing would wait for ever
+        # for a stream that waits for the interpreter.
+        self._waiting = ThreadPoolExecutor(self.depth, thread_name_prefix="gasedge-network")
         self._compile(1)
 
     @property
@@ -91,8 +96,7 @@ class OpenVINOSegmenter(Closing):
         Raises:
             EngineError: when the frames do not fit or OpenVINO fails.
         """
-        run = self.start(frames, lambda: None)
-        found = run.result()
+        found = self._begun(frames).result()
         return Segmentation(
             np.concatenate([each.mask for each in found]),
             np.concatenate([each.score for each in found]),
@@ -103,21 +107,27 @@ class OpenVINOSegmenter(Closing):
 
         Args:
             frames: they must not change before the run is done.
-            done: called by one of OpenVINO's threads when it is.
+            done: called by a thread of this backend when it is.
 
         Raises:
             EngineError: when the frames do not fit, or too many runs are under way.
         """
+        run = self._begun(frames)
+        self._waiting.submit(run.tell, done)
+        return run
+
+    def close(self) -> None:
+        """Free the compiled graphs, once what is under way is done; a second call does nothing."""
+        self._closed = True
+        self._waiting.shutdown()
+        self._compiled.clear()
+
+    def _begun(self, frames: NDArray[np.uint8]) -> OpenVINORun:
         check_frames(frames, self._geometry)
         if self._closed:
             raise EngineError("this OpenVINO backend was closed")
         idle = self._compiled.get(len(frames)) or self._compile(len(frames))
-        return OpenVINORun(idle, frames, done)
-
-    def close(self) -> None:
-        """Free the compiled graphs; a second call does nothing."""
-        self._compiled.clear()
-        self._closed = True
+        return OpenVINORun(idle, frames)
 
     def _read(self) -> Any:
         """The model, anew for each batch: kept, it would hold 60 MB that are hardly ever used."""
@@ -163,14 +173,11 @@ def _give_back_memory() -> None:
 class OpenVINORun:
     """Frames on their way through the network: a `contract.segmenter.Run`."""
 
-    def __init__(
-        self, idle: list[Any], frames: NDArray[np.uint8], done: Callable[[], None]
-    ) -> None:
+    def __init__(self, idle: list[Any], frames: NDArray[np.uint8]) -> None:
         if not idle:
             raise EngineError("all streams of this OpenVINO backend are taken")
         self._idle, self._frames = idle, frames
         self._request = idle.pop()
-        self._request.set_callback(lambda _: done(), None)
         try:
             self._request.set_input_tensor(
                 need("openvino", extra="cpu").Tensor(frames, shared_memory=True)
@@ -178,6 +185,12 @@ class OpenVINORun:
             self._request.start_async()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
+
+    def tell(self, done: Callable[[], None]) -> None:
+        """Wait for the end, however it comes, and call `done`."""
+        with contextlib.suppress(RuntimeError):
+            self._request.wait()
+        done()
 
     def is_done(self) -> bool:
         """Whether `result` would not wait."""

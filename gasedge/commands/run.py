@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from edge_runtime.config import DaemonConfig
 
 __all__ = ["command"]
 
@@ -23,23 +27,26 @@ __all__ = ["command"]
 def command(config: Path, duration: float | None, until_end: bool, overlay: Path | None) -> int:
     """Segment every camera of CONFIG.toml and serve its tags until stopped."""
     from contract.errors import ConfigError
-    from edge_runtime.config import load_daemon_config
-    from edge_runtime.config_check import check_files
     from edge_runtime.overlay_video import VIDEO_SUFFIXES
     from edge_runtime.supervisor import supervise
 
-    settings = load_daemon_config(config)
-    check_files(settings)
-    _require_own(settings.plant.state_dir)
     if overlay is not None and overlay.suffix.lower() not in VIDEO_SUFFIXES:
         raise ConfigError(f"{overlay}: a video's name ends in {', '.join(VIDEO_SUFFIXES)}")
     return supervise(
         config.absolute(),
+        check=_check,
         duration_s=duration,
         until_end=until_end,
         video=overlay.absolute() if overlay is not None else None,
         log_level=logging.getLogger().getEffectiveLevel(),
     )
+
+
+def _check(settings: DaemonConfig) -> None:
+    from edge_runtime.config_check import check_files
+
+    check_files(settings)
+    _require_own(settings.plant.state_dir)
 
 
 def _require_own(state_dir: Path | None) -> None:

@@ -150,7 +150,7 @@ def test_a_child_that_takes_too_much_memory_is_ended_and_started_again(child, ca
         "while True: held.append(bytearray(16 << 20)); print('.', flush=True); time.sleep(0.02)"
     )
     grown = child(grows)
-    grown._memory = 150 << 20
+    grown.memory = 150 << 20
     assert wait_for(lambda: listened(grown), 20) == -signal.SIGKILL
     assert "holds" in caplog.text
     assert "150 are allowed" in caplog.text

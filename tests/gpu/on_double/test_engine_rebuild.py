@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import time
 
 import pytest
 
+from contract.bundle import Bundle
 from contract.errors import EngineError, EngineMismatchError
 from contract.fingerprint import fingerprint_path, is_sealed_here, read_fingerprint
 from contract.precision import Precision
@@ -22,10 +24,12 @@ from tests.signing import TRUST
 @pytest.fixture
 def stale(double, bundle, tmp_path):
     """The model's configuration with an engine that was built under another driver."""
-    engine = build(bundle, "fp32", tmp_path / "engines")
+    copy = tmp_path / bundle.path.name
+    shutil.copytree(bundle.path, copy)
+    engine = build(Bundle.open(copy), "fp32", tmp_path / "engines")
     path = fingerprint_path(engine)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"driver": "1.2"}))
-    return ModelConfig(bundle=bundle.path, precision=Precision.FP32, engine=engine)
+    return ModelConfig(bundle=copy, precision=Precision.FP32, engine=engine)
 
 
 def opened_within(opener, config, seconds=120):
@@ -114,20 +118,18 @@ def test_a_rebuild_that_hangs_is_ended_and_leaves_the_old_engine(stale, monkeypa
 
 
 def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated_at_once(
-    stale, bundle, monkeypatch
+    stale, monkeypatch
 ):
     old = stale.engine.read_bytes()
     graph = stale.bundle / "model.fp32.onnx"
-    intact = graph.read_bytes()
     with ModelOpener(lambda: TRUST) as opener:
         with pytest.raises(EngineMismatchError):
             opener(stale)
+        intact = graph.read_bytes()
         graph.write_bytes(b"not what the manifest says")
-        try:
-            with pytest.raises(EngineError, match=r"could not be built anew .*manifest"):
-                opened_within(opener, stale)
-        finally:
-            graph.write_bytes(intact)
+        with pytest.raises(EngineError, match=r"could not be built anew .*manifest"):
+            opened_within(opener, stale)
+        graph.write_bytes(intact)
         with pytest.raises(EngineError, match="could not be built anew"):
             opener(stale)
         assert not opener.is_building
