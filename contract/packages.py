@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["need", "versions_of"]
 
-# OpenVINO reports every import to its makers over the network, with a client id that it keeps in
-# the home folder, unless this package is missing. A plant's device calls nobody.
-_REPORTERS = {"openvino": "openvino_telemetry"}
+# What a package takes along where it is there, and we leave out. OpenVINO reports every import to its
+# makers over the network, with a client id that it keeps in the home folder, unless it misses the
+# first of these: a plant's device calls nobody. The second, a converter from other formats that
+# nobody here uses, is half of the time that importing it takes.
+_LEFT_OUT = {"openvino": ("openvino_telemetry", "openvino.tools.ovc")}
 
 
 def need(module: str, *, extra: str) -> Any:
@@ -25,8 +27,8 @@ def need(module: str, *, extra: str) -> Any:
     Raises:
         MissingPackageError: when the module, or one that it needs, cannot be imported.
     """
-    if reporter := _REPORTERS.get(module.partition(".")[0]):
-        sys.modules.setdefault(reporter, None)  # type: ignore[arg-type] # None: not importable
+    for other in _LEFT_OUT.get(module.partition(".")[0], ()):
+        sys.modules.setdefault(other, None)  # type: ignore[arg-type] # None: not importable
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library is not here

@@ -218,7 +218,6 @@ def supervise(
         of_frames = ["--video", str(video)] if video is not None else []
         of_frames += ["--until-end"] if until_end else []
 
-
         def made(role: str, *more: str) -> _Child:
             child = _Child(role, python_command("edge_runtime.daemon", role, *common, *more))
             cleanup.callback(child.close)

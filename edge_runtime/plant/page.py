@@ -119,7 +119,10 @@ class _Handlers:
             raise web.HTTPNotFound(text="there is no such camera") from None
 
     async def act(self, request: web.Request) -> web.Response:
-        return await act(request, self._kept.desk)
+        try:
+            return await act(request, self._kept.desk)
+        finally:
+            self._made_s = float("-inf")  # who acts sees at once what came of it
 
     async def events(self, request: web.Request) -> web.Response:
         del request

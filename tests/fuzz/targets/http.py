@@ -166,6 +166,7 @@ def opened():
             logging.getLogger("aiohttp").removeHandler(faults)
             loop.run_until_complete(runner.cleanup())
             loop.run_until_complete(loop.shutdown_default_executor())
+            handlers.clips.close()
             loop.close()
 
 
