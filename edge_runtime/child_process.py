@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 
-__all__ = ["die_with_parent", "end_group", "python_command"]
+__all__ = ["SETTINGS", "die_with_parent", "end_group", "python_command"]
 
 _log = logging.getLogger(__name__)
 
+SETTINGS = "settings.json"
+"""File in which the parent of `gasedge run` keeps what it read, for its children."""
 _KILL_PATIENCE_S = 5.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

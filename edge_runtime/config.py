@@ -15,6 +15,7 @@ from contract.errors import ConfigError
 from contract.precision import Precision
 from contract.tags import ZONES
 from edge_runtime.alarms.config import AlarmConfig, ZoneAlarm
+from edge_runtime.child_process import SETTINGS
 from edge_runtime.device.config import DeviceConfig
 from edge_runtime.leaks.config import IgnoreConfig, LeakConfig, ZoneConfig
 from edge_runtime.look import SHARP
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "SETTINGS",
     "CameraConfig",
     "DaemonConfig",
     "DriftConfig",
@@ -38,8 +38,6 @@ __all__ = [
     "load_daemon_config",
 ]
 
-SETTINGS = "settings.json"
-"""File in which the parent of `gasedge run` keeps what it read, for its children."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 

@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING
 from contract.atomic import write_text
 from contract.errors import ConfigError, GasedgeError
 from edge_runtime.beat import SERVING
-from edge_runtime.child_process import end_group, python_command
-from edge_runtime.config import SETTINGS, load_daemon_config
+from edge_runtime.child_process import SETTINGS, end_group, python_command
 from edge_runtime.device.feeding import Feeding, Progress
 from edge_runtime.device.health import PREFIX, mark_progress
 from edge_runtime.device.memory import allowed_bytes, resident_bytes
@@ -225,6 +224,8 @@ def supervise(
 
         plant, frames = made("plant"), made("frames", *of_frames)
         frames.start(waits=True)  # its packages take longest, and need no configuration
+        from edge_runtime.config import load_daemon_config  # a third of a second
+
         settings = load_daemon_config(config)
         check(settings)
         write_text(kept, settings.model_dump_json())

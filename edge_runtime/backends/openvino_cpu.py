@@ -20,6 +20,7 @@ from contract.errors import EngineError
 from contract.packages import need
 from contract.precision import Precision
 from contract.segmenter import Segmentation, check_frames, one_line
+from edge_runtime.backends.openvino_head import rewrite_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +147,7 @@ class OpenVINOSegmenter(Closing):
                     f"OpenVINO {openvino.__version__} reads the int8 graph in a form that gasedge "
                     "does not know, so its numbers cannot be trusted: take backend onnxruntime"
                 )
+        rewrite_head(model)
         return model
 
     def _compile(self, batch: int) -> list[Any]:

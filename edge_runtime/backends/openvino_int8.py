@@ -20,7 +20,7 @@ import numpy as np
 
 from contract.packages import need
 
-__all__ = ["rewrite_activations"]
+__all__ = ["constant_of", "rewrite_activations"]
 
 _KEEPS_SIGN = ("Concat", "Convert", "MaxPool", "Interpolate")
 _INT8_MAX = 127
@@ -65,21 +65,23 @@ def _dequantisations(quantize: Any) -> list[tuple[Any, float]]:
         for last in _consumers(stored):
             steps = _consumers(last)
             if len(steps) == 1 and steps[0].get_type_name() == "Subtract":
-                if np.any(_constant(steps[0].input_value(1))):
+                zero = constant_of(steps[0].input_value(1))
+                if zero is None or np.any(zero):
                     continue
                 steps = _consumers(steps[0])
             if len(steps) == 1 and steps[0].get_type_name() == "Multiply":
-                scale = _constant(steps[0].input_value(1))
-                if scale.size == 1:
+                scale = constant_of(steps[0].input_value(1))
+                if scale is not None and scale.size == 1:
                     found.append((steps[0], float(scale.reshape(()))))
     return found
 
 
-def _constant(output: Any) -> np.ndarray[Any, Any]:
+def constant_of(output: Any) -> np.ndarray[Any, Any] | None:
+    """The value of a constant, whatever it is converted to; None for what is computed."""
     node = output.get_node()
     while node.get_type_name() == "Convert":
         node = node.input_value(0).get_node()
-    return np.asarray(node.get_data())
+    return np.asarray(node.get_data()) if node.get_type_name() == "Constant" else None
 
 
 def _uint8_pair(source: Any, scale: float, element_type: Any) -> Any:

@@ -290,7 +290,8 @@ def test_the_settings_that_the_document_of_alarms_shows_are_valid(config):
 
 
 def test_what_the_parent_read_is_what_its_children_get(tmp_path, monkeypatch):
-    from edge_runtime.config import SETTINGS, kept_settings
+    from edge_runtime.child_process import SETTINGS
+    from edge_runtime.config import kept_settings
 
     example = Path(__file__).parents[2] / "docs" / "examples" / "daemon.toml"
     monkeypatch.setenv("GASEDGE__MODEL__THREADS", "3")
