@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["need", "versions_of"]
 
-# What a package takes along where it is there, and we leave out. OpenVINO reports every import to its
-# makers over the network, with a client id that it keeps in the home folder, unless it misses the
-# first of these: a plant's device calls nobody. The second, a converter from other formats that
+# What a package takes along where it is there, and we leave out. OpenVINO reports every import to
+# its makers over the network, with a client id that it keeps in the home folder, unless it misses
+# the first of these: a plant's device calls nobody. The second, a converter from other formats that
 # nobody here uses, is half of the time that importing it takes.
 _LEFT_OUT = {"openvino": ("openvino_telemetry", "openvino.tools.ovc")}
 

@@ -72,5 +72,7 @@ def test_what_it_does_not_know_it_leaves_alone(what, count):
     values = np.random.default_rng(1).normal(size=(1, INSIDE, HEIGHT, WIDTH)).astype(np.float32)
     rewritten = model(**what)
     assert rewrite_head(rewritten) == count
-    for before, after in zip(answers(model(**what), values), answers(rewritten, values), strict=True):
+    for before, after in zip(
+        answers(model(**what), values), answers(rewritten, values), strict=True
+    ):
         assert np.abs(before.astype(float) - after).max() < 1e-4

@@ -117,9 +117,7 @@ def test_a_rebuild_that_hangs_is_ended_and_leaves_the_old_engine(stale, monkeypa
     assert not list(stale.engine.parent.glob(".partial-*"))
 
 
-def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated_at_once(
-    stale, monkeypatch
-):
+def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated_at_once(stale, monkeypatch):
     old = stale.engine.read_bytes()
     graph = stale.bundle / "model.fp32.onnx"
     with ModelOpener(lambda: TRUST) as opener:
@@ -141,7 +139,7 @@ def test_failed_rebuild_leaves_the_old_engine_is_told_and_not_repeated_at_once(
                 opener(stale)
             assert opener.is_building
         opener.close()
-        build(bundle, "fp32", stale.engine.parent)  # by hand meanwhile
+        build(Bundle.open(stale.bundle), "fp32", stale.engine.parent)  # by hand meanwhile
         opener(stale).close()
 
 
