@@ -155,7 +155,12 @@ class Looks:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_opcua_comes_back_with_its_conditions_and_nobody_else_notices(plant, daemon, number):
     ports, supervisor = daemon
-    before = alarm_of_gone(ports)
+
+    def settled():  # while the daemon starts, its message tells other reasons
+        told = alarm_of_gone(ports)
+        return told if told and told["Message"].Text == "No picture arrives" else None
+
+    before = plant.until(settled, within_s=60)
     assert before["Retain"] is True
     assert before["ActiveState/Id"] is True
     old = opcua_process(supervisor)
