@@ -96,15 +96,11 @@ def read(request, plant, served):
             lambda: all(modbus_words(gateway, place, 1)[0] == n for place, n in settled.items()),
             within_s=20,
         )
-        depth = tag_of("Outbox/Depth")
-
-        def rests():
-            """All have been told what the outbox holds."""
-            before = modbus_words(gateway, depth.register, depth.words)
-            time.sleep(5 * PERIOD_S)
-            return modbus_words(gateway, depth.register, depth.words) == before
-
-        plant.until(rests, within_s=20)
+        depth = tag_of("Outbox/Depth")  # else it empties while we read
+        plant.until(
+            lambda: modbus_words(gateway, depth.register, depth.words) == [0, 0], within_s=20
+        )
+        time.sleep(3 * PERIOD_S)
         opcua = client("read", *(node_id(tag) for tag in TAGS))
         modbus = by_modbus_serial(gateway)
         sparkplug = by_sparkplug_payload(plant, host)
