@@ -200,11 +200,12 @@ def test_a_refresh_tells_what_is_still_wrong_and_nothing_else(plant, leak, begun
 
     def complete():
         seen.extend(leak.node.tell(do="events")["events"])
-        return seen and seen[-1]["EventType"] == REFRESHED[1]
+        return REFRESHED[1] in [e["EventType"] for e in seen]
 
     plant.until(complete)
     kinds = [e["EventType"] for e in seen]
-    refreshed = seen[kinds.index(REFRESHED[0]) + 1 : -1]  # what came before is no part of it
+    # what came before or after is no part of it
+    refreshed = seen[kinds.index(REFRESHED[0]) + 1 : kinds.index(REFRESHED[1])]
     mine = [e for e in refreshed if e["condition"] == leak.condition]
     assert len(mine) == 1
     told = [begun, *earlier, *seen[: kinds.index(REFRESHED[0])]]
