@@ -1,7 +1,7 @@
 """Give OpenVINO's CPU plugin the end of the network in a form that it computes fast.
 
-Two operations on few channels cost it a seventh of an INT8 frame, and both have an equal that is
-cheap, so they are rewritten after reading:
+Two operations on few channels have an equal that costs it much less, and are rewritten after
+reading (`scripts/network_layers` measures 8 % of an INT8 frame, and no pixel that differs):
 
 - the class of each pixel, an ArgMax that it computes by sorting, becomes a comparison for each
   further class; where classes tie the lowest still wins;
