@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import socket
+import statistics
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -130,15 +131,13 @@ def test_a_dead_broker_costs_the_plant_process_nothing(plant, tmp_path):
     """Modbus answers as before while both MQTT interfaces hang in dropped packets."""
     from pymodbus.client import ModbusTcpClient
 
-    def answers(port, seconds):
-        times = []
+    def answers(port, times):
         with ModbusTcpClient("127.0.0.1", port=port) as client:
-            end = time.monotonic() + seconds
+            end = time.monotonic() + 0.3
             while time.monotonic() < end:
                 at = time.perf_counter()
                 assert not client.read_input_registers(0, count=50, device_id=1).isError()
                 times.append(time.perf_counter() - at)
-        return sorted(times)
 
     with black_hole() as nowhere:
         top = f'state_dir = "{tmp_path / "state"}"\n'
@@ -147,20 +146,22 @@ def test_a_dead_broker_costs_the_plant_process_nothing(plant, tmp_path):
             f'[events]\nsite = "s"\nbrokers = ["{nowhere}"]\n'
         )
         more = {"modbus": tables}
-        with (
-            plant.run(tmp_path / "g", serve=("modbus",), top=top, more=more) as gateway,
-            plant.speak(gateway),
-        ):
-            until(lambda: gateway.said("alarm north.leak: UNACK"))
-            dead = answers(gateway.ports["modbus"], 1.5)
-            log = gateway.log.read_text()
-            assert log.count("no connection to") <= 4  # and it does not fill the log
-            ending = time.monotonic()
-        assert time.monotonic() - ending < 5.0  # as long as the supervisor waits
-    with plant.run(tmp_path / "h", serve=("modbus",)) as gateway, plant.speak(gateway):
-        without = answers(gateway.ports["modbus"], 1.5)
-    assert dead[len(dead) // 2] < 2 * without[len(without) // 2] + 0.001
-    assert dead[int(len(dead) * 0.99)] < 0.1
+        with plant.run(tmp_path / "h", serve=("modbus",)) as other, plant.speak(other):
+            with (
+                plant.run(tmp_path / "g", serve=("modbus",), top=top, more=more) as gateway,
+                plant.speak(gateway),
+            ):
+                until(lambda: gateway.said("alarm north.leak: UNACK"))
+                dead, without = [], []
+                for _ in range(5):  # in turn: whatever else this machine does meets both
+                    answers(gateway.ports["modbus"], dead)
+                    answers(other.ports["modbus"], without)
+                log = gateway.log.read_text()
+                assert log.count("no connection to") <= 4  # and it does not fill the log
+                ending = time.monotonic()
+            assert time.monotonic() - ending < 5.0  # as long as the supervisor waits
+    assert statistics.median(dead) < 2 * statistics.median(without) + 0.001
+    assert sorted(dead)[int(len(dead) * 0.99)] < 0.1
 
 
 def test_a_broker_that_accepts_and_never_greets_is_given_up():
@@ -340,6 +341,54 @@ def publish(topic, payload):
     while size >= 128:
         length, size = length + bytes([size % 128 | 128]), size // 128
     return b"\x30" + length + bytes([size]) + rest
+
+
+class LeavesInWriting(Teller):
+    """Says farewell with QoS 1."""
+
+    def farewell(self, line):
+        line.say(Message("tells/teller", b"farewell", qos=1))
+
+
+@pytest.mark.parametrize("acknowledges", [True, False])
+def test_who_leaves_waits_until_his_farewell_is_acknowledged_else_the_broker_tells_the_will(
+    acknowledges,
+):
+    heard = []
+
+    def serve(client):
+        """Packets of less than 128 bytes; the farewell's acknowledgement takes its time."""
+        with client, client.makefile("rb") as stream:
+            while head := stream.read(2):
+                body = stream.read(head[1])
+                kind = {0x10: "CONNECT", 0x82: "SUBSCRIBE", 0x32: "PUBLISH", 0xE0: "DISCONNECT"}
+                heard.append(kind[head[0]])
+                if head[0] == 0x10:
+                    client.sendall(b"\x20\x02\x00\x00")
+                elif head[0] == 0x82:
+                    client.sendall(b"\x90\x03" + body[:2] + b"\x01")
+                elif head[0] == 0x32:
+                    if body.endswith(b"farewell"):
+                        time.sleep(0.2)
+                        heard.append("slept")
+                        if not acknowledges:
+                            continue
+                    size = int.from_bytes(body[:2], "big")
+                    client.sendall(b"\x40\x02" + body[2 + size : 4 + size])
+                elif head[0] == 0xE0:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+        teller = LeavesInWriting()
+        with MqttConnection(config(url, keepalive_s=60), teller).start():
+            client, _ = server.accept()
+            thread = threading.Thread(target=serve, args=(client,))
+            thread.start()
+            until(lambda: "acknowledged" in teller.news)
+        thread.join()
+    end = ["DISCONNECT"] if acknowledges else []
+    assert heard == ["CONNECT", "SUBSCRIBE", "PUBLISH", "PUBLISH", "slept", *end]
 
 
 def test_a_topic_that_is_no_text_ends_the_connection_and_not_the_thread():

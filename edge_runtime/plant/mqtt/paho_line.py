@@ -28,6 +28,7 @@ class PahoLine:
     def __init__(self, mqtt: Any, speaker: Speaker, keepalive_s: int) -> None:
         self.fault = ""
         self.leaving = False
+        self._hanging_up = False
         self._refused = False
         self.stood_since: float | None = None  # monotonic, once accepted
         self._speaker = speaker
@@ -117,19 +118,25 @@ class PahoLine:
         self._client.loop_misc()
 
     def hang_up(self) -> None:
-        """DISCONNECT, once all that was said before is out, within a bound.
+        """DISCONNECT, once all that was said before is out and acknowledged, within a bound.
 
-        paho would close the socket at once. With bytes that nobody read that is a reset, after
-        which a broker may never see the DISCONNECT and tells the will.
+        Without an acknowledgement there is no DISCONNECT, so that the broker tells the will: some
+        (NATS 2.15) lose a message of QoS 1 whose sender leaves at once. paho would close the socket
+        at once. With bytes that nobody read that is a reset, after which a broker may never see the
+        DISCONNECT and tells the will.
         """
+        self._hanging_up = True
         give_up_s = time.monotonic() + FAREWELL_S
-        while not self.is_gone and self.has_unsent and time.monotonic() < give_up_s:
+        while (self.has_unsent or self._unheard) and time.monotonic() < give_up_s:
             handle = self.handle()
-            if handle is not None:
-                select.select([], [handle], [], 0.1)
-            self._client.loop_write()
+            if self.is_gone or handle is None:
+                return
+            poll = select.poll()
+            wants = select.POLLOUT if self.has_unsent else 0
+            poll.register(handle, wants | (select.POLLIN if self._unheard else 0))
+            self.handle_network(dict(poll.poll(100)).get(handle, 0))
         socket = self._client.socket()
-        if socket is None or self.has_unsent:
+        if socket is None or self.has_unsent or self._unheard:
             return
         with contextlib.suppress(OSError):
             socket.settimeout(FAREWELL_S)
@@ -175,7 +182,8 @@ class PahoLine:
         self._speaker.opened(self)
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        self._speaker.heard(self, message.topic, message.payload, retained=message.retain)
+        if not self._hanging_up:  # after the farewell nothing more is said or done
+            self._speaker.heard(self, message.topic, message.payload, retained=message.retain)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _code: Any, _more: Any) -> None:
         if mid in self._unheard:
