@@ -70,7 +70,7 @@ def slot() -> LatestFrame:
     return LatestFrame(threading.Event())
 
 
-def wait_for(condition, timeout_s: float = 10.0):
+def wait_for(condition, timeout_s: float = 30.0):
     """Wait for something that another process does, and return its first true value."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

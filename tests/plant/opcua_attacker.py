@@ -93,7 +93,7 @@ def element(operator, *operands):
     return ua.ContentFilterElement(operator, list(operands))
 
 
-async def told(client, truth, within_s=10.0):
+async def told(client, truth, within_s=30.0):
     """The first of what a client was told of which this is true."""
     deadline = time.monotonic() + within_s
     while not any(map(truth, client.told)):

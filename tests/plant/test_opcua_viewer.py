@@ -62,6 +62,7 @@ def test_no_filter_hides_a_leak_that_grows_slowly_or_a_value_that_turns_stale(pl
             assert (await watch(client, SCORE, NO_DEADBAND)).StatusCode.is_good()
             begun.set()
             await told(client, lambda each: scores[-1] in values([each]))
+            risen.set()
             stale = "UncertainLastUsableValue"
             await told(client, lambda each: each.Value.StatusCode.name == stale)
             assert len(values(client.told) & {*scores}) > len(scores) / 2
@@ -70,7 +71,7 @@ def test_no_filter_hides_a_leak_that_grows_slowly_or_a_value_that_turns_stale(pl
         return {each.Value.Value.Value for each in told if each.Value.Value is not None}
 
     scores = [number / 64 for number in range(20)]
-    rising, begun = iter(scores), threading.Event()
+    rising, begun, risen = iter(scores), threading.Event(), asyncio.Event()
 
     def rise():
         score = next(rising, scores[-1]) if begun.is_set() else 0.0
@@ -79,7 +80,8 @@ def test_no_filter_hides_a_leak_that_grows_slowly_or_a_value_that_turns_stale(pl
     async def scene():
         attacking = asyncio.create_task(attack())
         with plant.speak(gateway, rise, period_s=0.15):
-            await asyncio.wait([attacking], timeout=5)
+            either = [attacking, asyncio.create_task(risen.wait())]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         await attacking
 
     asyncio.run(scene())

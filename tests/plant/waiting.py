@@ -12,7 +12,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def until(truth, *, within_s: float = 10.0):
+def until(truth, *, within_s: float = 30.0):
     """Wait for a true value and return it."""
     deadline = time.monotonic() + within_s
     while True:

@@ -230,7 +230,7 @@ def start(config: Path, run: Path) -> subprocess.Popen[str]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline

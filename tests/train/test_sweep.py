@@ -79,7 +79,7 @@ def test_a_stopped_trial_goes_on_in_its_own_folder(file, tmp_path, monkeypatch, 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
         state = out / "trial-00000" / "state" / "last.ckpt"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not state.exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
