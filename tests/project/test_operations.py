@@ -130,6 +130,7 @@ class Device:
         for folder in FOLDERS:
             text = text.replace(f'"{folder}', f'"{self.root}{folder}')
         text = re.sub(r'source = ".*"', f'source = "{CAMERA}"', text)
+        text = re.sub(r'host = ".*"', 'host = "127.0.0.1"', text)
         text = re.sub(r"port = \d+", lambda _: f"port = {free_port()}", text)
         text = text.replace("[plant.opcua]\n", f"[plant.opcua]\nport = {free_port()}\n")
         # a plant takes a minute, and what else this machine does must not decide a test
