@@ -93,8 +93,8 @@ def test_a_running_box_is_backed_up_whole_and_restored(box, tmp_path):
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     restored = tmp_path / "restored"
-    with tarfile.open(out) as archive:
-        archive.extractall(restored, filter="fully_trusted")
+    restored.mkdir()
+    subprocess.run(["tar", "--extract", "--file", out, "--directory", restored], check=True)
     again = restored / str(box).lstrip("/")
     files = {str(path.relative_to(again)) for path in again.rglob("*") if path.is_file()}
     assert files == {
