@@ -86,7 +86,7 @@ def read_revocations(
 
     Raises:
         IntegrityError: when it cannot be read, is no list, is signed by none of the keys or by one
-            that was revoked before, or is older than what was seen.
+            that was revoked before, is older than what was seen, or another of the same issue.
     """
     data = read_plain(path, most=_LARGEST, follow=True)
     try:
@@ -105,6 +105,11 @@ def read_revocations(
         says = error.errors()[0]["msg"]
         raise IntegrityError(f"{path}: is no list of revocations ({says})") from error
     if seen is not None and listed.sha256 != seen.sha256:  # a key may have revoked itself
+        if listed.issue == seen.issue and seen.sha256:
+            raise IntegrityError(
+                f"{path}: says something else than the issue {seen.issue} that this device has "
+                "seen; make one list of both: gasedge bundle revoke counts its issues up"
+            )
         if listed.issue < seen.issue:
             raise IntegrityError(
                 f"{path}: is issue {listed.issue}, and this device has seen issue {seen.issue}; "

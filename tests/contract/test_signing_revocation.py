@@ -101,6 +101,18 @@ def test_list_that_is_older_than_one_that_was_seen_is_refused_in_one_line(path):
         read_revocations(path, TRUST.keys, seen)
 
 
+def test_another_list_of_the_issue_that_was_seen_takes_nothing_back(path):
+    first = read_revocations(path, TRUST.keys)
+    second = write_revocations(path, first, KEY)
+    seen = SeenRevocations().after(first).after(second)
+    write_revocations(path, RevocationList(issue=1, models={"other": ""}), KEY)
+    with pytest.raises(IntegrityError, match="says something else than the issue 2") as error:
+        read_revocations(path, TRUST.keys, seen)
+    assert "\n" not in str(error.value)
+    write_revocations(path, second, KEY)
+    assert read_revocations(path, TRUST.keys, seen).issue == 3
+
+
 def test_key_that_a_list_revoked_signs_no_later_list_which_forgets_it(path):
     other = Ed25519PrivateKey.generate()
     keys = (*TRUST.keys, raw_public(other))
