@@ -23,7 +23,7 @@ from edge_runtime.plant.opcua_guard import (
 )
 from edge_runtime.plant.opcua_leavers import leavers_put_out
 from edge_runtime.plant.opcua_methods import Methods
-from edge_runtime.plant.opcua_parser import bound_arrays
+from edge_runtime.plant.opcua_parser import bound_parser
 from edge_runtime.plant.opcua_tree import Tree
 from edge_runtime.plant.spared_log import spare_the_log
 from edge_runtime.plant.users import Users
@@ -110,7 +110,7 @@ async def serve_opcua(
 
 async def _secured(config: OpcUaConfig, serial: str, note: Callable[[Entry], None]) -> Any:
     """The library's server with everything closed that need not be open."""
-    bound_arrays()
+    bound_parser()
     spare_the_log(("asyncua", f"{opcua_guard.__name__}.refused"))
     encrypted = config.security == "encrypted"
     users = Users(config.users) if encrypted and config.users else None
