@@ -85,5 +85,5 @@ class Sessions:
 
 
 def _key(cookie: str) -> str:
-    """What is kept instead of the secret itself."""
-    return hashlib.sha256(cookie.encode()).hexdigest()
+    """What is kept instead of the secret itself; what a stranger sends need not be text."""
+    return hashlib.sha256(cookie.encode(errors="surrogatepass")).hexdigest()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import time
 from dataclasses import dataclass
@@ -271,6 +270,6 @@ def _basic(header: str) -> tuple[str, str]:
         return "", ""
     try:
         name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no ASCII, no UTF-8
         return "", ""
     return name, password

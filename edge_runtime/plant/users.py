@@ -149,7 +149,8 @@ class Users:
 
 
 def _hash(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=_N, r=_R, p=_P, dklen=32)
+    given = password.encode(errors="surrogatepass")
+    return hashlib.scrypt(given, salt=salt, n=_N, r=_R, p=_P, dklen=32)
 
 
 def _read(path: Path) -> dict[str, _Kept]:

@@ -183,6 +183,21 @@ def test_nonsense_is_answered_with_what_is_wrong(gateway, given, status):
     assert b"Traceback" not in body
 
 
+def test_what_is_no_text_is_refused_like_any_other_stranger_and_ends_in_no_traceback(gateway):
+    """Half a surrogate passes for text in JSON and in headers, and cannot be written down."""
+    stranger, half = Visitor(gateway), "\ud800"
+    assert stranger.get("/state.json", Cookie=b"__Host-gasedge=fuzz\x9ced; gasedge=\x9c")[0] == 401
+    for header in (b"Basic \x9c\x9c", b"Basic " + base64.b64encode(b"viewer1:\xed\xa0\x80")):
+        assert stranger.get("/metrics", Authorization=header)[0] == 401
+    for name, password in ((half, PASSWORD), ("viewer1", half), ("nobody", half)):
+        assert stranger.post("/login", {"name": name, "password": password})[0] == 403
+    assert stranger.post("/logout", {}, Cookie=b"__Host-gasedge=\x9c")[0] == 401
+    engineer = Visitor(gateway, "engineer1")
+    comment = {"kind": "comment", "alarm": "north.leak", "comment": f"seen {half}"}
+    assert engineer.post("/act", comment)[0] == 200  # kept without what nobody can write down
+    assert "Traceback" not in gateway.log.read_text()
+
+
 def test_log_out_ends_the_session_at_the_gateway_too(gateway):
     viewer1 = Visitor(gateway, "viewer1")
     assert viewer1.post("/logout", {})[0] == 200
