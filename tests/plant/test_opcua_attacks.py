@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("asyncua")
 
 from asyncua import ua
+from asyncua.ua import ua_binary
 
 from tests.plant.opcua_attacker import channel, read_state, resident_mb
 from tests.plant.opcua_client import make_keys
@@ -190,6 +191,33 @@ def test_a_message_that_never_ends_costs_little_memory(plant, gateway):
         with pytest.raises((ConnectionError, TimeoutError)):
             for _ in range(200):
                 stranger.sendall(bytes(65536))
+    assert resident_mb(gateway) < 300
+
+
+def test_a_length_below_nothing_does_not_have_a_stranger_read_for_ever(plant, gateway, keys):
+    """The library would go back by it and read the same text again, as often as the array says."""
+    asked = ua.GetEndpointsRequest()
+    asked.Parameters.LocaleIds = ["text"]
+    body = ua_binary.struct_to_binary(asked)
+    one = struct.pack("<ii", 1, 4) + b"text"
+    assert one in body
+    body = body.replace(one, struct.pack("<ii", 0x7FFFFFFF, -4) + b"text")
+
+    async def attack():
+        stranger = await channel(gateway, None)
+        line = stranger.uaclient.protocol
+        line.transport.write(line._connection.message_to_binary(body, request_id=7))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        person = await channel(gateway, keys, plant)
+        await person.create_session()
+        await person.activate_session(username=plant.user, password=plant.password)
+        assert time.monotonic() - began < 5
+        await person.close_session()
+        for each in (person, stranger):
+            each.disconnect_socket()
+
+    asyncio.run(attack())
     assert resident_mb(gateway) < 300
 
 
