@@ -119,12 +119,11 @@ def _tiff(data: bytes) -> tuple[int, int]:
     (at,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, at)
     fields: dict[int, tuple[int, ...]] = {}
-    seen: set[int] = set()
     for entry in range(at + 2, at + 2 + 12 * entries, 12):
         tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
-        if tag in seen:  # decoders believe the first, others the last
+        if tag in fields:  # some decoders believe the first, others the last
             raise BrokenPictureError("is damaged (a TIFF field that stands twice)")
-        seen.add(tag)
+        fields[tag] = ()
         if kind not in _TIFF_TYPES:
             continue
         form = f"{order}{count}{_TIFF_TYPES[kind]}"
