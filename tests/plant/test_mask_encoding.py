@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -218,3 +219,31 @@ def test_numbers_that_do_not_fit_are_refused():
         encode_mask(GOLDEN_MASK, **{**FACTS, "frame_seq": -1})
     with pytest.raises(InputError):
         encode_mask(GOLDEN_MASK, **{**FACTS, "model_sha256": "xyz"})
+
+
+def test_nothing_is_kept_of_what_was_decoded_or_refused():
+    chance = np.random.default_rng(1)
+    known = [GOLDEN, encode_mask(chance.random((30, 40)) > 0.5, **FACTS)]
+    known.append(encode_mask(np.arange(1200).reshape(30, 40) > 600, **FACTS))  # as runs
+    outcomes = set()
+
+    def decode_damaged(times):
+        for _ in range(times):
+            data = bytearray(known[chance.integers(len(known))])
+            data[chance.integers(len(data))] ^= 1 << chance.integers(8)
+            try:
+                decode_mask(bytes(data))
+                outcomes.add("decoded")
+            except InputError:
+                outcomes.add("refused")
+
+    tracemalloc.start()
+    try:
+        decode_damaged(500)
+        before, _ = tracemalloc.get_traced_memory()
+        decode_damaged(5000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcomes == {"decoded", "refused"}
+    assert after - before < 5000  # less than a byte of each

@@ -194,7 +194,8 @@ def test_what_is_no_text_is_refused_like_any_other_stranger_and_ends_in_no_trace
     assert stranger.post("/logout", {}, Cookie=b"__Host-gasedge=\x9c")[0] == 401
     engineer = Visitor(gateway, "engineer1")
     comment = {"kind": "comment", "alarm": "north.leak", "comment": f"seen {half}"}
-    assert engineer.post("/act", comment)[0] == 200  # kept without what nobody can write down
+    assert engineer.post("/act", comment)[0] == 200
+    assert engineer.alarm()["comment"] == "seen  "  # a space for what nobody can write down
     assert "Traceback" not in gateway.log.read_text()
 
 
