@@ -205,7 +205,7 @@ class Box:
         who = ["setpriv", "--pdeathsig", "KILL"]  # nsenter's child must not outlive it
         if user != "root":
             who += ["--reuid", user, "--regid", user, "--init-groups"]
-        return [*into, *who, "bash", "-c", f"cd /srv/work && {line}"]
+        return [*into, *who, "bash", "-c", f"cd /srv/office && {line}"]
 
 
 def _run(*words: str) -> None:
